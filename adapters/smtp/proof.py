@@ -1,0 +1,108 @@
+"""Who may command: what proves that a mail is from somebody, and from whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+
+from adapters.smtp.addresses import Addresses, Recipient
+from adapters.smtp.letter import Letter
+from adapters.smtp.return_address import Bond, ReturnAddresses
+from adapters.smtp.signature import Verifier
+from core.chat import Proof
+
+Holder = tuple[str, str]
+"""(account id, `token:<id>`), as the keyring says it."""
+Alive = Callable[[str], Awaitable[bool]]
+"""Whether the token of a `token:<id>` still opens anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A recipient that was accepted, and whose secret or thread it is the address of."""
+
+    recipient: Recipient
+    holder: Holder | None = None
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """`scope`: the command address that was written to. `seal`: what identifies a signed mail.
+    `thread_id`: the thread that an address of return belongs to."""
+
+    proof: Proof
+    scope: str
+    proved_at: datetime
+    account_id: str | None = None
+    requested_by: str = ""
+    seal: str = ""
+    thread_id: str = ""
+
+
+class Prover:
+    def __init__(
+        self,
+        addresses: Addresses,
+        returns: ReturnAddresses | None,
+        alive: Alive,
+        verifier: Verifier,
+        threads: Executor,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`returns`: None where answers carry no address of return; old ones prove nothing then."""
+        self._addresses, self._returns, self._alive = addresses, returns, alive
+        self._verifier, self._threads, self._clock = verifier, threads, clock
+
+    async def prove(
+        self, letter: Letter, claims: Sequence[Claim], login: Holder | None
+    ) -> Proven | None:
+        """The strongest proof there is; None: anybody may have written this. Raises KeyAway."""
+        held = [(claim.holder, claim) for claim in claims if claim.holder]
+        if len({account for (account, _), _ in held} | ({login[0]} if login else set())) > 1:
+            return None  # It cannot be one account's command.
+        if login:
+            return self._by_secret("auth", login, claims[0])
+        for holder, claim in held:
+            return self._by_secret("token", holder, claim)
+        return await self._by_return(letter, claims) or await self._by_domain(letter, claims)
+
+    def _by_secret(self, proof: Proof, holder: Holder, claim: Claim) -> Proven:
+        return Proven(proof, claim.recipient.address, self._clock(), *holder)
+
+    async def _by_return(self, letter: Letter, claims: Sequence[Claim]) -> Proven | None:
+        for claim in claims:
+            bond = await self._bond(claim)
+            if bond and letter.sender and letter.sender.address == bond.person:
+                return Proven(
+                    proof="token",
+                    scope=self._addresses.command,
+                    proved_at=bond.proved_at,
+                    account_id=bond.account_id,
+                    requested_by=bond.requested_by,
+                    thread_id=bond.thread_id,
+                )
+        return None
+
+    async def _bond(self, claim: Claim) -> Bond | None:
+        bond = await self._returns.bond(claim.ref) if self._returns and claim.ref else None
+        if bond and bond.requested_by and not await self._alive(bond.requested_by):
+            return None
+        return bond
+
+    async def _by_domain(self, letter: Letter, claims: Sequence[Claim]) -> Proven | None:
+        if letter.sender is None or not self._verifier.trusts(letter.sender.domain):
+            return None
+        seal = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._verifier.seal, letter, self._is_ours
+        )
+        if seal is None:
+            return None
+        return Proven("dkim", self._addresses.command, self._clock(), seal=seal.digest)
+
+    def _is_ours(self, address: str) -> bool:
+        found = self._addresses.find(address)
+        return found is not None and found.kind in ("plain", "return")

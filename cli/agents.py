@@ -1,0 +1,111 @@
+"""The operator's commands about agents: the servers that run things."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from cli.accounts import Who
+from cli.desk import Answer, Desk, Row, command, listing
+from core.agents import Standing
+from core.model import Account, Agent
+
+agents = typer.Typer(help="Agents: the servers that run things, each with a token of its own.")
+
+Which = Annotated[str, typer.Argument(metavar="AGENT", help="Its name or alias.")]
+
+
+def agent_row(agent: Agent, account: Account) -> dict[str, object]:
+    return {
+        "id": agent.id,
+        "account": account.name,
+        "name": agent.name,
+        "alias": agent.alias,
+        "remark": agent.remark,
+        "available": agent.available,
+    }
+
+
+def standing_row(standing: Standing) -> Row:
+    return {"online": standing.online, "busy": standing.busy, "last_seen": standing.last_seen}
+
+
+def shown_once(token: str) -> str:
+    return f"\n\n  {token}\n\nThis token is shown once; only its hash is kept."
+
+
+@command(agents, "add")
+async def add(
+    desk: Desk,
+    account: Who,
+    name: Annotated[str, typer.Argument(help="The word people begin a command with.")],
+    alias: Annotated[str, typer.Option(help="A second, shorter name.")] = "",
+    remark: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> Answer:
+    """Make an agent and show its token, once."""
+    owner = await desk.accounts.find(account)
+    agent, token = await desk.agents.enrol(owner.id, name, alias, remark)
+    text = f"Agent {agent.name} of {owner.name} is made. Start it with:{shown_once(token)}"
+    return Answer({**agent_row(agent, owner), "token": token}, text)
+
+
+@command(agents, "list")
+async def show(
+    desk: Desk, account: Annotated[str, typer.Argument(help="Only of this account.")] = ""
+) -> Answer:
+    """Show agents, and who of them is there."""
+    owners = [await desk.accounts.find(account)] if account else await desk.accounts.list()
+    rows = [row for owner in owners for row in await agent_rows(desk, owner)]
+    return listing(rows, "There is no agent yet. Make one: agent add ACCOUNT NAME")
+
+
+async def agent_rows(desk: Desk, owner: Account) -> list[Row]:
+    found = await desk.agents.list(owner.id)
+    standing = await desk.agents.standing(found)
+    return [{**agent_row(agent, owner), **standing_row(standing[agent.id])} for agent in found]
+
+
+@command(agents, "rotate")
+async def rotate(desk: Desk, account: Who, agent: Which) -> Answer:
+    """Give an agent a new token; the old one is dead at once."""
+    owner = await desk.accounts.find(account)
+    found = await desk.agents.find(owner.id, agent)
+    token = await desk.agents.rotate(owner.id, found.id)
+    text = f"The new token of {found.name}:{shown_once(token)}"
+    return Answer({**agent_row(found, owner), "token": token}, text)
+
+
+@command(agents, "rename")
+async def rename(
+    desk: Desk, account: Who, agent: Which, name: Annotated[str, typer.Argument(metavar="NAME")]
+) -> Answer:
+    """Give an agent another name."""
+    owner = await desk.accounts.find(account)
+    found = await desk.agents.find(owner.id, agent)
+    renamed = await desk.agents.rename(owner.id, found.id, name)
+    return Answer(agent_row(renamed, owner), f"Agent {found.name} is called {renamed.name} now.")
+
+
+@command(agents, "switch")
+async def switch(
+    desk: Desk,
+    account: Who,
+    agent: Which,
+    position: Annotated[Literal["on", "off"], typer.Argument(help="off: it gets no jobs.")],
+) -> Answer:
+    """Let an agent have jobs, or none for a while."""
+    owner = await desk.accounts.find(account)
+    found = await desk.agents.find(owner.id, agent)
+    await desk.agents.switch(owner.id, found.id, position == "on")
+    row = agent_row(await desk.agents.get(owner.id, found.id), owner)
+    return Answer(row, f"Agent {found.name} is switched {position}.")
+
+
+@command(agents, "remove")
+async def remove(desk: Desk, account: Who, agent: Which) -> Answer:
+    """Remove an agent: what waits for it is canceled, what it has in hand expires."""
+    owner = await desk.accounts.find(account)
+    found = await desk.agents.find(owner.id, agent)
+    await desk.agents.remove(owner.id, found.id)
+    return Answer(agent_row(found, owner), f"Agent {found.name} of {owner.name} is removed.")

@@ -1,0 +1,161 @@
+"""How a command of the operator's is done: open what it needs, do it, say what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, get_type_hints
+
+import orjson
+import typer
+
+from core.accounts import Accounts
+from core.agents import Agents
+from core.durations import parse_duration
+from core.errors import SettingsError, SkadiError
+from core.notifier import Letters
+from core.settings import Settings
+
+REFUSED = 1
+P = ParamSpec("P")
+Row = Mapping[str, object]
+
+
+class Desk(Protocol):
+    """What the operator works with; the same database and broker as the running server."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def agents(self) -> Agents: ...
+    @property
+    def letters(self) -> Letters: ...
+    def command_address(self, secret: str) -> str:
+        """The mail address of a secret of kind `mail`."""
+
+    @property
+    def delay(self) -> str:
+        """A sentence when the server will learn of a change only after a while, else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How the composition root lets the commands in."""
+
+    settings: Callable[[], Settings]
+    open: Callable[[Settings], AbstractAsyncContextManager[Desk]]
+    migrate: Callable[[Settings], Awaitable[None]]
+
+
+program: ContextVar[Program] = ContextVar("program")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found or did: for programs and for people."""
+
+    data: object
+    text: str
+    failed: bool = False
+
+
+def command(
+    group: typer.Typer, name: str, *, hidden: bool = False
+) -> Callable[[Callable[Concatenate[Desk, P], Awaitable[Answer]]], Callable[..., Any]]:
+    """Make a coroutine of a desk a command of a group; it gets `--json` like all the others."""
+
+    def add(verb: Callable[Concatenate[Desk, P], Awaitable[Answer]]) -> Callable[..., Any]:
+        def run(*args: P.args, json: bool = False, **kwargs: P.kwargs) -> None:
+            finish(lambda desk: verb(desk, *args, **kwargs), json)
+
+        return group.command(name, hidden=hidden)(wear(run, verb))
+
+    return add
+
+
+def wear(run: Callable[..., None], verb: Callable[..., object]) -> Callable[..., None]:
+    """Give `run` the parameters of `verb` without its desk and with `--json`, for typer to read."""
+    hints = get_type_hints(verb, include_extras=True)
+    _desk, *parameters = inspect.signature(verb).parameters.values()
+    shown = [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
+    as_json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+    shown.append(
+        inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=as_json)
+    )
+    run.__doc__ = verb.__doc__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    return run
+
+
+def finish(verb: Callable[[Desk], Awaitable[Answer]], as_json: bool) -> None:
+    say(asyncio.run(ask(verb)), as_json)
+
+
+def say(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(answer.data, default=str, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print(answer.text, file=sys.stderr if answer.failed else sys.stdout)
+    if answer.failed:
+        raise typer.Exit(REFUSED)
+
+
+async def ask(verb: Callable[[Desk], Awaitable[Answer]]) -> Answer:
+    try:
+        skadi = program.get()
+        async with skadi.open(skadi.settings()) as desk:
+            answer = await verb(desk)
+            return replace(answer, text=f"{answer.text}\n{desk.delay}".rstrip())
+    except SkadiError as error:
+        return refusal(error.code, error.message)
+    except SettingsError as error:
+        return refusal("Settings", str(error))
+
+
+def refusal(code: str, message: str) -> Answer:
+    return Answer({"error": code, "message": message}, message, failed=True)
+
+
+def listing(rows: Sequence[Row], nothing: str) -> Answer:
+    """Rows as a table; `nothing` is said when there are none."""
+    return Answer(list(rows), table(rows) if rows else nothing)
+
+
+def table(rows: Sequence[Row]) -> str:
+    names = list(rows[0])
+    lines = [[name.upper().replace("_", " ") for name in names]]
+    lines += [[spell(row[name]) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def spell(value: object) -> str:
+    """A value as a cell of a table; moments in UTC, to the second."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%S")
+    return str(value)
+
+
+def duration(text: str) -> timedelta:
+    """For an option: `720h`."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter('a duration like "720h" or "90m"') from error

@@ -1,0 +1,76 @@
+"""The operator's commands about identities: who on which platform speaks for an account."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.accounts import Who
+from cli.desk import Answer, Desk, Row, command, listing
+from core.errors import NotFound
+from core.model import Identity
+
+identities = typer.Typer(help="Identities: which person on which platform speaks for an account.")
+
+
+def identity_row(identity: Identity, account: str) -> Row:
+    return {
+        "id": identity.id,
+        "account": account,
+        "platform": identity.platform,
+        "subject": identity.subject,
+        "name": identity.name,
+        "created_at": identity.created_at,
+    }
+
+
+@command(identities, "add")
+async def add(
+    desk: Desk,
+    account: Who,
+    platform: Annotated[str, typer.Argument(help="slack, teams, wechat or smtp.")],
+    subject: Annotated[str, typer.Argument(help="Scope and person: T1/U2, -/ada@example.org.")],
+    name: Annotated[str, typer.Option(help="What people call them.")] = "",
+) -> Answer:
+    """Let a person of a platform speak for an account, without a link code."""
+    owner = await desk.accounts.find(account)
+    identity = await desk.accounts.add_identity(owner.id, platform, subject, name)
+    text = f"{platform} {subject} speaks for {owner.name} now."
+    return Answer(identity_row(identity, owner.name), text)
+
+
+@command(identities, "code")
+async def code(desk: Desk, account: Who) -> Answer:
+    """Make a one-time code; whoever types `link CODE` in a private chat speaks for the account."""
+    owner = await desk.accounts.find(account)
+    code = await desk.accounts.new_code(owner.id)
+    text = f"Type this in a private chat with the bot within 10 minutes:\n\n  link {code}\n"
+    return Answer({"account": owner.name, "code": code}, text)
+
+
+@command(identities, "list")
+async def show(
+    desk: Desk, account: Annotated[str, typer.Argument(help="Only of this account.")] = ""
+) -> Answer:
+    """Show who speaks for whom."""
+    only = (await desk.accounts.find(account)).id if account else None
+    names = {owner.id: owner.name for owner in await desk.accounts.list()}
+    found = await desk.accounts.identities(only)
+    rows = [identity_row(identity, names[identity.account_id]) for identity in found]
+    return listing(rows, "Nobody is linked yet. Make a link code: identity code ACCOUNT")
+
+
+@command(identities, "remove")
+async def remove(
+    desk: Desk, identity: Annotated[str, typer.Argument(metavar="ID", help="As list shows it.")]
+) -> Answer:
+    """Let a person no longer speak for an account."""
+    known = {found.id: found for found in await desk.accounts.identities()}
+    if identity not in known:
+        raise NotFound(f"There is no identity {identity}. See: identity list")
+    found = known[identity]
+    owner = await desk.accounts.get(found.account_id)
+    await desk.accounts.remove_identity(owner.id, found.id)
+    text = f"{found.platform} {found.subject} speaks for {owner.name} no longer."
+    return Answer(identity_row(found, owner.name), text)

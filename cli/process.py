@@ -1,0 +1,101 @@
+"""How the program lives as a process: its log, its limits, the roles it plays, how it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+Role = Callable[[], Awaitable[None]]
+
+LEAVE_WITHIN = 10.0
+"""Seconds from the wish to stop to the end, whatever is still in hand."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TALKATIVE = ("uvicorn", "mail.log", "asyncio", "httpx", "httpcore", "sqlalchemy", "alembic")
+"""Libraries whose everyday lines name paths, addresses or whole bodies."""
+
+log = logging.getLogger(__name__)
+
+
+def start_log(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def raise_limits() -> None:
+    """Each held poll is an open file, and the usual 1,024 are spent on as many agents."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def settle() -> None:
+    """What was made for the start stays till the end: the collector need not walk through it again
+    and again while requests wait."""
+    gc.collect()
+    gc.freeze()
+
+
+async def play(roles: Mapping[str, Role]) -> None:
+    """Play these roles until told to stop, or until one fails: then all end and its error rises."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def stop() -> None:
+        log.info("stopping; what is in hand is finished, a second signal ends it at once")
+        for task in tasks:
+            task.cancel()
+
+    with heeding_signals(stop):
+        async with asyncio.TaskGroup() as group:
+            tasks += [group.create_task(keep(name, role), name=name) for name, role in roles.items()]
+
+
+async def keep(name: str, role: Role) -> None:
+    try:
+        await role()
+        raise RuntimeError(f"the role {name} ended by itself")
+    except Exception:
+        leave_in_time()
+        raise
+
+
+@contextmanager
+def heeding_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """The first signal calls `stop`; from then on the next one ends the process as it is."""
+    loop = asyncio.get_running_loop()
+    # Whoever had one ignored, as nohup does, wants it ignored.
+    numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+    def heed() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        leave_in_time()
+        stop()
+
+    for number in numbers:
+        loop.add_signal_handler(number, heed)
+    yield
+
+
+def leave_in_time() -> None:
+    """A thread sees to it, as the loop itself may be what hangs."""
+    timer = threading.Timer(LEAVE_WITHIN, leave_now)
+    timer.daemon = True
+    timer.start()
+
+
+def leave_now() -> None:
+    log.error("something did not end within %d s and is left behind", LEAVE_WITHIN)
+    logging.shutdown()
+    os._exit(1)

@@ -1,0 +1,96 @@
+"""The operator's commands about tokens: secrets that speak for an account or an upstream system."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import typer
+
+from cli.accounts import Who
+from cli.agents import shown_once
+from cli.desk import Answer, Desk, Row, command, duration, listing
+from core.model import Account, Token, utc_now
+
+tokens = typer.Typer(help="Tokens: secrets that speak for an account or an upstream system.")
+adding = typer.Typer(help="Make a token and show it, once.")
+tokens.add_typer(adding, name="add")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is for; shown in lists.")]
+Expires = Annotated[
+    timedelta | None,
+    typer.Option(parser=duration, metavar="DURATION", help="Valid for so long: 720h."),
+]
+
+
+def token_row(token: Token, names: dict[str, str]) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "kind": token.kind,
+        "account": names.get(token.account_id or "", ""),
+        "name": token.name,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+    }
+
+
+async def make(
+    desk: Desk,
+    kind: Literal["account", "system", "mail"],
+    owner: Account | None,
+    name: str,
+    expires: timedelta | None,
+) -> tuple[dict[str, object], str]:
+    ends = utc_now() + expires if expires else None
+    token, secret = await desk.accounts.add_token(kind, owner.id if owner else None, name, ends)
+    names = {owner.id: owner.name} if owner else {}
+    return {**token_row(token, names), "token": secret}, secret
+
+
+@command(adding, "account")
+async def add_account(desk: Desk, account: Who, name: Name, expires: Expires = None) -> Answer:
+    """A token that speaks for one account: programs, CI pipelines."""
+    owner = await desk.accounts.find(account)
+    row, secret = await make(desk, "account", owner, name, expires)
+    return Answer(row, f"This token speaks for {owner.name}:{shown_once(secret)}")
+
+
+@command(adding, "system")
+async def add_system(desk: Desk, name: Name, expires: Expires = None) -> Answer:
+    """A token that speaks for an upstream system, and so for every account."""
+    row, secret = await make(desk, "system", None, name, expires)
+    return Answer(row, f"This token speaks for every account:{shown_once(secret)}")
+
+
+@command(adding, "mail")
+async def add_mail(desk: Desk, account: Who, name: Name, expires: Expires = None) -> Answer:
+    """A secret mail address: what is written to it commands the account's agents."""
+    owner = await desk.accounts.find(account)
+    row, secret = await make(desk, "mail", owner, name, expires)
+    address = desk.command_address(secret)
+    text = f"Mail to this address commands the agents of {owner.name}:{shown_once(address)}"
+    return Answer({**row, "address": address}, text)
+
+
+@command(tokens, "list")
+async def show(
+    desk: Desk, account: Annotated[str, typer.Argument(help="Only of this account.")] = ""
+) -> Answer:
+    """Show which tokens there are; never the secrets themselves."""
+    only = (await desk.accounts.find(account)).id if account else None
+    names = {owner.id: owner.name for owner in await desk.accounts.list()}
+    rows: list[Row] = [token_row(token, names) for token in await desk.accounts.tokens(only)]
+    return listing(rows, "There is no token yet. Make one: token add account ACCOUNT NAME")
+
+
+async def revoke(
+    desk: Desk, token: Annotated[str, typer.Argument(metavar="ID", help="As list shows it.")]
+) -> Answer:
+    """Make a token worthless, at once and for ever."""
+    await desk.accounts.revoke_token(token)
+    return Answer({"id": token, "revoked": True}, f"Token {token} is revoked.")
+
+
+command(tokens, "revoke")(revoke)
+command(tokens, "remove", hidden=True)(revoke)

@@ -1,0 +1,1 @@
+"""What is true: accounts, agents, jobs, events, and who must still be told."""

@@ -1,0 +1,80 @@
+"""The bells of this process: who waits here, for the work of which agent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+
+class HeldBell:
+    """A Bell that hangs as long as it is held (`with`), for one task to wait for."""
+
+    __slots__ = ("_agent_id", "_bells", "_rung", "_waiter")
+
+    def __init__(self, bells: Bells, agent_id: str) -> None:
+        self._bells = bells
+        self._agent_id = agent_id
+        self._rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._bells.hang(self._agent_id, self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bells.take_down(self._agent_id, self)
+
+    def ring(self) -> None:
+        self._rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        if not self._rung:
+            await self._sleep(seconds)
+        rung, self._rung = self._rung, False
+        return rung
+
+    async def _sleep(self, seconds: float) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._waiter
+        finally:
+            self._waiter = None
+
+
+class Bells:
+    """Rings in memory for everybody of this process who waits for an agent's work."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[HeldBell]] = {}
+
+    def bell(self, agent_id: str) -> HeldBell:
+        return HeldBell(self, agent_id)
+
+    def hang(self, agent_id: str, bell: HeldBell) -> None:
+        self._held.setdefault(agent_id, []).append(bell)
+
+    def take_down(self, agent_id: str, bell: HeldBell) -> None:
+        held = self._held[agent_id]
+        held.remove(bell)
+        if not held:
+            del self._held[agent_id]
+
+    def ring(self, agent_id: str) -> None:
+        for bell in self._held.get(agent_id, ()):
+            bell.ring()
+
+    def ring_all(self) -> None:
+        for held in self._held.values():
+            for bell in held:
+                bell.ring()

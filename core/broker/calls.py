@@ -1,0 +1,259 @@
+"""What is kept in Redis and the commands that read and change it, each for many callers at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+
+from core.broker import News, Presence, Sign
+from core.broker.line import Group
+from core.broker.wire import Command, Word
+
+BELL = "skadi:bell"
+"""The channel on which every process hears which agents have work: their ids, blanks between."""
+EPOCH = "skadi:epoch"
+LISTENING = "skadi:listening"
+SEEN = "skadi:seen"
+WORK = "skadi:work"
+"""The agents whose ready set is not empty."""
+
+STREAM_LENGTH = 100_000
+DAY = int(timedelta(days=1).total_seconds())
+HOUR = int(timedelta(hours=1).total_seconds())
+
+# Scripts are sent whole: Redis keeps them compiled, and one that was emptied needs no care.
+
+ANNOUNCE = """
+for i, stream in ipairs(KEYS) do
+  local entry = {'event', ARGV[2 * i]}
+  if ARGV[2 * i + 1] ~= '' then entry = {'event', ARGV[2 * i], 'delivery', ARGV[2 * i + 1]} end
+  redis.call('XADD', stream, 'MAXLEN', '~', ARGV[1], '*', unpack(entry))
+end
+"""
+
+# A ready set is not renewed: what the database still calls queuing is said again anyway, so an
+# hour later the ids of jobs that nobody fetched and that are over are gone.
+PUSH = """
+for i = 2, #KEYS do
+  local agent, job = ARGV[2 * i - 2], ARGV[2 * i - 1]
+  redis.call('ZADD', KEYS[i], 0, job)
+  if redis.call('TTL', KEYS[i]) < 0 then redis.call('EXPIRE', KEYS[i], ARGV[1]) end
+  redis.call('SADD', KEYS[1], agent)
+end
+"""
+
+# A script, so that no push comes between the last pop and the agent's leaving the set.
+POP = """
+local jobs = {}
+for i, agent in ipairs(ARGV) do
+  jobs[i] = redis.call('ZPOPMIN', KEYS[i + 1])[1] or false
+  if redis.call('EXISTS', KEYS[i + 1]) == 0 then redis.call('SREM', KEYS[1], agent) end
+end
+return jobs
+"""
+
+HOLD = """
+for i, out in ipairs(KEYS) do
+  if ARGV[2 * i] == '+' then
+    redis.call('SADD', out, ARGV[2 * i + 1])
+    redis.call('EXPIRE', out, ARGV[1])
+  else
+    redis.call('SREM', out, ARGV[2 * i + 1])
+  end
+end
+"""
+
+READ_OUT = """
+local held = {}
+for i, out in ipairs(KEYS) do held[i] = redis.call('SMEMBERS', out) end
+return held
+"""
+
+# A clock that was far ahead for a while must not silence us until its time has come, hence abs.
+# The key ends by itself when nobody listens any more.
+LISTEN = """
+local now, gap = tonumber(ARGV[1]), tonumber(ARGV[2])
+local at = redis.call('HGET', KEYS[1], 'at')
+if not at or math.abs(now - at) > gap then redis.call('HSET', KEYS[1], 'since', ARGV[1]) end
+redis.call('HSET', KEYS[1], 'at', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], math.ceil(gap * 1000))
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[3])
+"""
+
+# Compared as text, as a number in Lua has no more than 53 bits.
+SET_EPOCH = """
+local old = redis.call('GET', KEYS[1]) or ''
+if #ARGV[1] > #old or (#ARGV[1] == #old and ARGV[1] > old) then
+  redis.call('SET', KEYS[1], ARGV[1])
+end
+"""
+
+
+def ready_key(agent_id: str) -> str:
+    return f"skadi:ready:{agent_id}"
+
+
+def out_key(agent_id: str) -> str:
+    return f"skadi:out:{agent_id}"
+
+
+class Orders(Group[None]):
+    """Calls that ask for nothing but to be done."""
+
+    def answers(self, replies: Sequence[Any]) -> Iterable[None]:
+        return [None] * len(self._callers)
+
+
+class Signs(Group[Sign]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._agent_ids: list[str] = []
+        self._moments: list[float] = []
+        self._asked: list[str] = []
+
+    def add(self, agent_id: str, now: datetime, out: bool) -> asyncio.Future[Sign]:
+        self._agent_ids.append(agent_id)
+        self._moments.append(now.timestamp())
+        if out:
+            self._asked.append(agent_id)
+        return self.join()
+
+    def commands(self) -> Iterator[Command]:
+        yield "GET", EPOCH
+        yield "ZMSCORE", SEEN, *self._agent_ids
+        yield "ZADD", SEEN, *_flat(zip(self._moments, self._agent_ids, strict=True))
+        yield "SMISMEMBER", WORK, *self._agent_ids
+        if self._asked:
+            yield "EVAL", READ_OUT, len(self._asked), *map(out_key, self._asked)
+
+    def answers(self, replies: Sequence[Any]) -> Iterator[Sign]:
+        epoch = _epoch(replies[0])
+        held = replies[4] if self._asked else ()
+        out = dict(zip(self._asked, map(_texts, held), strict=True))
+        for agent_id, score, ready in zip(self._agent_ids, replies[1], replies[3], strict=True):
+            yield Sign(epoch, _moment(score), ready == 1, out.get(agent_id, frozenset()))
+
+
+class Looks(Group[Presence]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: list[Sequence[str]] = []
+
+    def add(self, agent_ids: Sequence[str]) -> asyncio.Future[Presence]:
+        self._asked.append(agent_ids)
+        return self.join()
+
+    def commands(self) -> Iterator[Command]:
+        yield "GET", EPOCH
+        yield "HGET", LISTENING, "since"
+        # ZMSCORE wants at least one member; nobody's name is empty.
+        yield "ZMSCORE", SEEN, "", *chain.from_iterable(self._asked)
+
+    def answers(self, replies: Sequence[Any]) -> Iterator[Presence]:
+        epoch, since = _epoch(replies[0]), _moment(replies[1])
+        moments = iter([_moment(score) for score in replies[2][1:]])
+        for agent_ids in self._asked:
+            found = {agent_id: next(moments) for agent_id in agent_ids}
+            yield Presence(epoch, since, {id: seen for id, seen in found.items() if seen})
+
+
+class Listens(Orders):
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: list[tuple[float, float]] = []
+
+    def add(self, now: datetime, gap: float) -> asyncio.Future[None]:
+        self._said.append((now.timestamp(), gap))
+        return self.join()
+
+    def commands(self) -> Iterator[Command]:
+        for now, gap in self._said:
+            yield "EVAL", LISTEN, 2, LISTENING, SEEN, now, gap, now - DAY
+
+
+class Epochs(Orders):
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: list[int] = []
+
+    def add(self, epoch: int) -> asyncio.Future[None]:
+        self._said.append(epoch)
+        return self.join()
+
+    def commands(self) -> Iterator[Command]:
+        yield "EVAL", SET_EPOCH, 1, EPOCH, max(self._said)
+
+
+class Tellings(Orders):
+    def __init__(self) -> None:
+        super().__init__()
+        self._news: list[News] = []
+        self._ready: list[tuple[str, str]] = []
+
+    def add(self, news: Sequence[News], ready: Sequence[tuple[str, str]]) -> asyncio.Future[None]:
+        self._news.extend(news)
+        self._ready.extend(ready)
+        return self.join()
+
+    def commands(self) -> Iterator[Command]:
+        if self._news:
+            streams = [news.stream for news in self._news]
+            entries = [(news.body, news.delivery_id) for news in self._news]
+            yield "EVAL", ANNOUNCE, len(streams), *streams, STREAM_LENGTH, *_flat(entries)
+        if self._ready:
+            keys = [WORK, *(ready_key(agent_id) for agent_id, _ in self._ready)]
+            yield "EVAL", PUSH, len(keys), *keys, HOUR, *_flat(self._ready)
+            yield "PUBLISH", BELL, " ".join({agent_id: None for agent_id, _ in self._ready})
+
+
+class Pops(Group[str | None]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._agent_ids: list[str] = []
+
+    def add(self, agent_id: str) -> asyncio.Future[str | None]:
+        self._agent_ids.append(agent_id)
+        return self.join()
+
+    def commands(self) -> Iterator[Command]:
+        keys = [WORK, *map(ready_key, self._agent_ids)]
+        yield "EVAL", POP, len(keys), *keys, *self._agent_ids
+
+    def answers(self, replies: Sequence[Any]) -> Iterator[str | None]:
+        return (job_id and job_id.decode() for job_id in replies[0])
+
+
+class Holds(Orders):
+    """Jobs that were handed out or taken back, in the order in which it was said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: list[str] = []
+        self._changes: list[str] = []
+
+    def add(self, agent_id: str, change: str, job_id: str) -> asyncio.Future[None]:
+        self._keys.append(out_key(agent_id))
+        self._changes += (change, job_id)
+        return self.join()
+
+    def commands(self) -> Iterator[Command]:
+        yield "EVAL", HOLD, len(self._keys), *self._keys, DAY, *self._changes
+
+
+def _flat(rows: Iterable[Command]) -> Iterator[Word]:
+    return chain.from_iterable(rows)
+
+
+def _epoch(reply: bytes | None) -> int | None:
+    return None if reply is None else int(reply)
+
+
+def _moment(score: bytes | None) -> datetime | None:
+    return None if score is None else datetime.fromtimestamp(float(score), UTC)
+
+
+def _texts(members: Iterable[bytes]) -> frozenset[str]:
+    return frozenset(member.decode() for member in members)

@@ -1,0 +1,418 @@
+"""What arrived together, decided in the order it came and written with few statements."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import schema
+from core.broker import News
+from core.chat import Thread
+from core.errors import Conflict, Invalid, NotFound, SkadiError
+from core.events import job_news, message_news
+from core.model import (
+    WHEN_DUE,
+    EventJobStatus,
+    EventMessage,
+    Job,
+    JobStatus,
+    Mover,
+    Times,
+    may_move,
+    new_id,
+)
+from core.store.database import Database
+from core.store.rows import job_row, thread_columns, thread_key, to_job
+
+
+@dataclass(frozen=True, slots=True)
+class AddJob:
+    """A job to keep. `key`: a repeat with the same key finds the job that is there. `told`: the direct answer
+    was the acceptance. `due_in`: when the watcher looks (a delayed job's moment)."""
+
+    job: Job
+    due_in: timedelta
+    target: Thread | None = None
+    key: str | None = None
+    told: bool = False
+
+    @property
+    def size(self) -> int:
+        return 1000 + len(self.job.command)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveJob:
+    """A wish to bring a job into a status. `owner` is the agent or account in whose name it is wished
+    (None: everybody's, for the watcher and upstream). `result`: None leaves what is known."""
+
+    job_id: str
+    to: JobStatus
+    mover: Mover
+    owner: str | None
+    result: str | None = None
+    journal: str = ""
+
+    @property
+    def size(self) -> int:
+        return 500 + len(self.result or "")
+
+
+@dataclass(frozen=True, slots=True)
+class AddMessage:
+    """An event that is not about a job, and whom to tell of it."""
+
+    event: EventMessage
+    target: Thread | None
+
+    @property
+    def size(self) -> int:
+        return 500 + len(self.event.message)
+
+
+Fact = AddJob | MoveJob | AddMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a fact. `changed` is False for a repeat and for a lease that was only renewed."""
+
+    job: Job
+    changed: bool = True
+
+
+@dataclass(slots=True)
+class State:
+    before: Job
+    job: Job
+    delivery_id: str | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """One transaction's worth of facts."""
+
+    facts: Sequence[Fact]
+    times: Times
+    at: datetime
+    id: str = field(default_factory=new_id)
+    outcomes: list[Change | SkadiError] = field(default_factory=list)
+    news: list[News] = field(default_factory=list)
+    ready: list[tuple[str, str]] = field(default_factory=list)
+    event_rows: list[dict[str, Any]] = field(default_factory=list)
+    _states: dict[str, State] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
+    _jobs: list[dict[str, Any]] = field(default_factory=list)
+    _messages: list[dict[str, Any]] = field(default_factory=list)
+    _deliveries: list[dict[str, Any]] = field(default_factory=list)
+    _results: dict[str, str] = field(default_factory=dict)
+    _nudges: set[str] = field(default_factory=set)
+
+    async def write(self, connection: AsyncConnection, database: Database, spent: Sequence[str]) -> None:
+        """Read what the facts are about, decide, write. `spent`: batches announced meanwhile."""
+        await self._load(connection)
+        for fact in self.facts:
+            self.outcomes.append(self._decide(fact))
+        await self._store(connection, database)
+        if spent:
+            await connection.execute(FORGET, {"ids": list(spent)})
+
+    async def _load(self, connection: AsyncConnection) -> None:
+        ids = sorted({fact.job_id for fact in self.facts if isinstance(fact, MoveJob)})
+        if ids:
+            for row in await connection.execute(LOCK_JOBS, {"ids": ids}):
+                job = to_job(row)
+                self._states[job.id] = State(job, job, row.delivery_id)
+        noted = sorted({f.job_id for f in self.facts if isinstance(f, MoveJob) and f.to is JobStatus.RUNNING})
+        if noted:
+            for row in await connection.execute(READ_RESULTS, {"ids": noted}):
+                self._know_result(row)
+        keys = sorted({fact.key for fact in self.facts if isinstance(fact, AddJob) and fact.key})
+        if keys:
+            await self._load_repeats(connection, keys)
+
+    def _know_result(self, row: Row[Any]) -> None:
+        if state := self._states.get(row.job_id):
+            state.before = state.job = replace(state.job, result=row.text)
+
+    async def _load_repeats(self, connection: AsyncConnection, keys: Sequence[str]) -> None:
+        found = list(await connection.execute(LOCK_KEYS, {"keys": keys}))
+        self._keys = {row.message_key: row.job_id for row in found if row.job_id}
+        if self._keys:
+            for row in await connection.execute(READ_JOBS, {"ids": sorted(self._keys.values())}):
+                job = to_job(row)
+                self._states.setdefault(job.id, State(job, job, row.delivery_id))
+
+    def _decide(self, fact: Fact) -> Change | SkadiError:
+        try:
+            match fact:
+                case AddJob():
+                    return self._add(fact)
+                case MoveJob():
+                    return self._move(fact)
+                case AddMessage():
+                    return self._say(fact)
+        except SkadiError as refusal:
+            return refusal
+
+    def _add(self, fact: AddJob) -> Change:
+        if fact.key and (known := self._keys.get(fact.key)):
+            return Change(self._states[known].job, changed=False)
+        delivery_id = self._deliver(fact) if fact.target else None
+        job = replace(fact.job, created_at=self.at, due_at=self.at + fact.due_in, seq=1)
+        self._jobs.append(job_row(job, delivery_id))
+        self._states[job.id] = State(job, job, delivery_id)
+        if fact.key:
+            self._keys[fact.key] = job.id
+            self._messages.append(self._message_row(fact.key, job.id))
+        self._record(job, delivery_id)
+        return Change(job)
+
+    def _message_row(self, key: str, job_id: str) -> dict[str, Any]:
+        return {"message_key": key, "job_id": job_id, "finished": True, "created_at": self.at}
+
+    def _deliver(self, fact: AddJob) -> str:
+        assert fact.target
+        row = delivery_row(fact.job.account_id, fact.target, self.at)
+        row |= {"job_id": fact.job.id, "shown_seq": int(fact.told)}
+        self._deliveries.append(row)
+        return str(row["id"])
+
+    def _move(self, move: MoveJob) -> Change:
+        state = self._states.get(move.job_id)
+        job = checked(state and state.job, move, self.at)
+        assert state
+        after = moved(job, move, self.at, self.times)
+        state.job = after
+        if after.result != job.result:
+            self._results[after.id] = after.result
+        if after.seq == job.seq:
+            return Change(after, changed=False)
+        self._record(after, state.delivery_id)
+        return Change(after)
+
+    def _record(self, job: Job, delivery_id: str | None) -> None:
+        event = EventJobStatus(new_id(), job.seq, job, self.at)
+        self.event_rows.append(
+            {
+                "id": event.id,
+                "kind": "job",
+                "job_id": job.id,
+                "agent_id": job.agent_id,
+                "account_id": job.account_id,
+                "seq": job.seq,
+                "status": job.status.value,
+                "body": job.result[:2000] if job.result else "",
+                "created_at": self.at,
+            }
+        )
+        if delivery_id and job.seq > 1:
+            self._nudges.add(delivery_id)
+        if job.callback != "disable":
+            self.news.append(job_news(event, delivery_id or ""))
+        if job.status is JobStatus.QUEUING:
+            self.ready.append((job.agent_id, job.id))
+
+    def _say(self, fact: AddMessage) -> Change:
+        event, delivery_id = fact.event, ""
+        if fact.target:
+            row = delivery_row(event.account_id, fact.target, self.at) | {"event_id": event.id}
+            self._deliveries.append(row)
+            delivery_id = str(row["id"])
+        self.event_rows.append(message_row(event))
+        self.news.append(message_news(event, delivery_id))
+        return Change(NO_JOB)
+
+    async def _store(self, connection: AsyncConnection, database: Database) -> None:
+        if self._jobs:
+            await connection.execute(insert(schema.jobs), self._jobs)
+        if self._messages:
+            remember = database.upsert(schema.messages, "job_id", "finished")
+            await connection.execute(remember, self._messages)
+        await self._store_moves(connection)
+        if self._results:
+            rows = [{"job_id": id, "text": text} for id, text in self._results.items()]
+            await connection.execute(database.upsert(schema.results, "text"), rows)
+        if self._deliveries:
+            await connection.execute(insert(schema.deliveries), self._deliveries)
+        if self._nudges:
+            await connection.execute(NUDGE, {"ids": sorted(self._nudges), "at": self.at})
+        if self.event_rows:
+            await connection.execute(insert(schema.events), self.event_rows)
+            ids = " ".join(row["id"] for row in self.event_rows)
+            row = {"id": self.id, "event_ids": ids, "created_at": self.at}
+            await connection.execute(insert(schema.announcements), row)
+
+    async def _store_moves(self, connection: AsyncConnection) -> None:
+        """One statement for all jobs that changed in the same way."""
+        alike: dict[tuple[tuple[str, Any], ...], list[str]] = defaultdict(list)
+        for state in self._states.values():
+            if changes := differences(state.before, state.job):
+                alike[changes].append(state.job.id)
+        for changes, ids in alike.items():
+            values = dict(changes)
+            steps = values.pop("seq", 0)
+            wish = update(schema.jobs).where(schema.jobs.c.id.in_(bindparam("ids", expanding=True)))
+            wish = wish.values({name: bindparam(f"new_{name}") for name in values})
+            wish = wish.values(seq=schema.jobs.c.seq + bindparam("steps"))
+            named = {f"new_{name}": value for name, value in values.items()}
+            await connection.execute(wish, named | {"ids": ids, "steps": steps})
+
+
+def checked(job: Job | None, move: MoveJob, at: datetime) -> Job:
+    """The job, if this mover may bring it there now; else the refusal that says why not."""
+    if job is None or not _owns(job, move):
+        raise _nowhere(move)
+    if move.mover == "watcher" and (job.due_at is None or job.due_at > at):
+        raise Conflict("The job is not due.", code="NotDue")
+    if not may_move(job.status, move.to, move.mover) or not _same_journal(job, move):
+        raise _refusal(job, move)
+    return job
+
+
+def _owns(job: Job, move: MoveJob) -> bool:
+    if move.mover in ("agent", "server"):
+        holds = move.to is JobStatus.SENT or job.sent_at is not None
+        return job.agent_id == move.owner and holds
+    return move.owner is None or job.account_id == move.owner
+
+
+def _same_journal(job: Job, move: MoveJob) -> bool:
+    if (job.status, move.to) == (JobStatus.SENT, JobStatus.SENT):
+        return bool(move.journal) and job.journal == move.journal
+    return move.to is not JobStatus.QUEUING or job.journal == move.journal
+
+
+def _nowhere(move: MoveJob) -> NotFound:
+    code = "NotFound" if move.mover == "agent" else "JobNotFound"
+    return NotFound("There is no such job.", code=code, job=move.job_id)
+
+
+def _refusal(job: Job, move: MoveJob) -> SkadiError:
+    facts = {"job": job.id, "status": job.status.value, "agent": job.agent_name}
+    if move.to is JobStatus.SENT:
+        return Conflict("Somebody was first.", code="Taken", **facts)
+    if move.to is JobStatus.RUNNING:
+        return Invalid(f"Job {job.id} is not active.", code="JobNotFound", **facts)
+    if job.status.active:
+        return Conflict(f"Job {job.id} cannot be interrupted.", code="JobRunning", **facts)
+    return Invalid(f"Job {job.id} is {job.status.value}.", code="JobFinished", **facts)
+
+
+def moved(job: Job, move: MoveJob, at: datetime, times: Times) -> Job:
+    """The job after a move that was allowed. Its seq grows only when there is something to tell."""
+    wait = WHEN_DUE.get(move.to, lambda _: None)(times)
+    due_at = at + wait if wait else None
+    again = job.status is move.to
+    if again and move.to is JobStatus.SENT:
+        return replace(job, due_at=due_at)
+    silent = move.to is JobStatus.RUNNING and not move.result
+    result = job.result if silent or move.result is None else move.result
+    if again and result == job.result:
+        return replace(job, due_at=due_at)
+    moment: dict[str, Any] = {}
+    if move.to is JobStatus.QUEUING:
+        moment = {"sent_at": None, "journal": ""} if job.status is JobStatus.SENT else {}
+    elif not again:
+        moment = {f"{move.to.value}_at": at}
+    if move.to is JobStatus.SENT:
+        moment["journal"] = move.journal
+    return replace(job, status=move.to, seq=job.seq + 1, due_at=due_at, result=result, **moment)
+
+
+def differences(before: Job, after: Job) -> tuple[tuple[str, Any], ...]:
+    """Which columns changed to what; `seq` as the number of steps."""
+    if before is after:
+        return ()
+    changes = [
+        (name, value) for name in MUTABLE if (value := getattr(after, name)) != getattr(before, name)
+    ]
+    if after.seq != before.seq:
+        changes.append(("seq", after.seq - before.seq))
+    return tuple(changes)
+
+
+def delivery_row(account_id: str, target: Thread, at: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "account_id": account_id,
+        "job_id": None,
+        "event_id": None,
+        "reply": None,
+        **thread_columns(target),
+        "handle": None,
+        "shown_seq": 0,
+        "attempts": 0,
+        "state": "open",
+        "last_error": "",
+        "lease": "",
+        "leased_until": None,
+        "created_at": at,
+        "due_at": at,
+    }
+
+
+def message_row(event: EventMessage) -> dict[str, Any]:
+    body = {
+        "type": event.type,
+        "level": event.level,
+        "message": event.message,
+        "channel": event.channel,
+        "code": event.code,
+        "facts": dict(event.facts),
+        "agent_name": event.agent_name,
+    }
+    return {
+        "id": event.id,
+        "kind": "message",
+        "job_id": None,
+        "agent_id": event.agent_id,
+        "account_id": event.account_id,
+        "seq": 0,
+        "status": "",
+        "body": orjson.dumps(body, default=str).decode(),
+        "created_at": event.created_at,
+    }
+
+
+MUTABLE = (
+    "status",
+    "journal",
+    "due_at",
+    "cancel_asked_at",
+    "sent_at",
+    "running_at",
+    "succeeded_at",
+    "failed_at",
+    "expired_at",
+    "canceled_at",
+)
+
+NO_JOB = Job("", "", "", "", "", "", JobStatus.CANCELED, "", datetime.min)
+
+_ids = bindparam("ids", expanding=True)
+_shown = [column for column in schema.jobs.c if column.name not in ("adapter", "channel_id", "thread_id", "ref")]
+READ_JOBS = select(*_shown).where(schema.jobs.c.id.in_(_ids)).order_by(schema.jobs.c.id)
+LOCK_JOBS = READ_JOBS.with_for_update()
+READ_RESULTS = select(schema.results).where(schema.results.c.job_id.in_(_ids))
+LOCK_KEYS = (
+    select(schema.messages.c.message_key, schema.messages.c.job_id)
+    .where(schema.messages.c.message_key.in_(bindparam("keys", expanding=True)))
+    .order_by(schema.messages.c.message_key)
+    .with_for_update()
+)
+NUDGE = (
+    update(schema.deliveries)
+    .where(schema.deliveries.c.id.in_(_ids), schema.deliveries.c.state != "dead")
+    .values(due_at=bindparam("at"), state="open")
+)
+FORGET = delete(schema.announcements).where(schema.announcements.c.id.in_(_ids))
+
+__all__ = ["AddJob", "AddMessage", "Batch", "Change", "Fact", "MoveJob", "thread_key"]

@@ -1,0 +1,1 @@
+"""The promises of Skadi, each with the test that keeps it."""

@@ -1,0 +1,1 @@
+"""The door for agents, upstream systems and programs. It parses, asks core once, and answers."""

@@ -1,0 +1,68 @@
+"""Who calls: the bearer of a token, and from which address."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from core.accounts import Accounts
+from core.agents import Agents
+from core.errors import Forbidden, Unauthorized
+from core.model import Agent, Token
+from web.call import Call
+
+LONGEST_TOKEN = 200
+
+
+class Auth:
+    """Answers Unauthorized only to a token that is missing or that core does not know."""
+
+    def __init__(self, agents: Agents, accounts: Accounts, *, trust_proxy: bool) -> None:
+        self._agents = agents
+        self._accounts = accounts
+        self._trust_proxy = trust_proxy
+
+    async def agent(self, call: Call) -> Agent:
+        """The agent that calls; that it does is a sign of life."""
+        return await self._agents.authenticate(bearer(call), self._address(call))
+
+    async def token(self, call: Call) -> Token:
+        """The account or upstream system that calls."""
+        return await self._accounts.bearer(bearer(call))
+
+    async def account(self, call: Call) -> tuple[str, Token]:
+        """The id of the account that calls, and its token."""
+        token = await self.token(call)
+        if token.account_id is None:
+            raise Forbidden("This path takes the token of an account.")
+        return token.account_id, token
+
+    async def account_of(self, token: Token, uid: str) -> str:
+        """The id of the account that an upstream system names; an account names itself."""
+        if token.account_id is None:
+            return (await self._accounts.account_for_upstream(uid)).id
+        if uid not in ("", token.account_id):
+            raise Forbidden("The token of an account speaks for that account alone.")
+        return token.account_id
+
+    def _address(self, call: Call) -> str:
+        client = call.scope.get("client")
+        peer: str = client[0] if client else ""
+        return forwarded(call, peer) if self._trust_proxy else peer
+
+
+def bearer(call: Call) -> str:
+    scheme, _, token = call.header(b"authorization").partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise Unauthorized("This path needs a bearer token.")
+    if not token.isascii() or len(token) > LONGEST_TOKEN:
+        raise Unauthorized("The token is unknown.")
+    return token.strip().decode()
+
+
+def forwarded(call: Call, peer: str) -> str:
+    """What our own proxy says: it adds at the end. What stands before, anybody may have made up."""
+    claimed = call.header(b"x-forwarded-for").rpartition(b",")[2].strip().decode("latin-1")
+    try:
+        return str(ip_address(claimed))
+    except ValueError:
+        return peer

@@ -1,0 +1,31 @@
+"""What the door allows, each value a setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Sizes in bytes, times in seconds."""
+
+    trust_proxy: bool = False
+    """Believe X-Forwarded-For: only where every caller comes through a proxy that sets it."""
+    longest_body: int = MIB
+    longest_report: int = 16 * MIB
+    body_seconds: float = 60.0
+    """How long a body may take to arrive."""
+    drain_seconds: float = 10.0
+    """How long the rest of a report that is too large is read and thrown away."""
+    long_bodies: int = 8
+    """How many bodies beyond `longest_body` are read at the same time: what they cost in memory."""
+    longest_wait: float = 60.0
+    """How long a poll may ask to be held."""
+    look_again: float = 5.0
+    """How often a held poll looks without having been rung for, as a bell may be lost."""
+
+
+def spell_size(size: int) -> str:
+    return f"{size // MIB} MiB" if size % MIB == 0 else f"{size} bytes"
