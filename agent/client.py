@@ -149,8 +149,8 @@ class Client:
         connection = self._connect()
         connection.sock.settimeout(patience + self._timeout)
         connection.request(method, self._address.path + path, body, self._headers)
-        response = connection.getresponse()
-        content = response.read(LARGEST_ANSWER + 1)
+        with connection.getresponse() as response:
+            content = response.read(LARGEST_ANSWER + 1)
         if len(content) > LARGEST_ANSWER:
             self.close()
             raise Unreachable("the answer is larger than any that Skadi gives")

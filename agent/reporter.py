@@ -59,6 +59,7 @@ class Reporter:
         """From now on say each minute that this job runs."""
         with self._lock:
             self._beats[job] = Beat(time.monotonic() + self._pace.beat, text)
+        self._bell.set()
 
     def unfollow(self, job: str) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 from core.durations import parse_duration
 
-DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－⸺⸻ー"), "-")
+DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－⸺⸻"), "-")
 QUOTES = "\"'`´“”‘’„‟‚‛«»‹›「」『』〝〞＂＇｀"
 TRAILING = ".,:;!?。．，：；！？、"
 """What a phone's keyboard adds to a word by itself, or a person by habit."""
@@ -48,8 +48,9 @@ INVISIBLE = "".join(
 
 
 def plain(word: str) -> str:
-    """A word of the grammar as a plain keyboard would have typed it: narrow letters, short dashes, no
-    quotes around it, nothing invisible."""
+    """A word of the grammar as a plain keyboard would have typed it.
+
+    Narrow letters, short dashes, no quotes around it, nothing invisible."""
     seen = "".join(char for char in word if char not in INVISIBLE)
     return unicodedata.normalize("NFKC", seen.translate(DASHES).strip(QUOTES))
 
@@ -72,8 +73,19 @@ def tail(word: str) -> str:
     return fold(word).lstrip("#")
 
 
+def tails(ids: Iterable[str]) -> dict[str, str]:
+    """For each id its shortest end, of four characters at least, that no other of these has."""
+    known = set(ids)
+    return {id: _tail_among(id, known) for id in known}
+
+
+def _tail_among(id: str, known: set[str]) -> str:
+    ends = (id[-size:] for size in range(4, len(id) + 1))
+    return next(end for end in ends if sum(other.endswith(end) for other in known) == 1)
+
+
 def nearest(word: str, names: Iterable[str]) -> list[str]:
-    """Up to three names that the word may have been meant as, those that differ by case alone first."""
+    """Up to three names that the word may have been meant as; first what differs by case alone."""
     wanted = fold(word)
     spelled: dict[str, list[str]] = {}
     for name in names:
@@ -93,7 +105,11 @@ UNITS = {
 }
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 SECONDS_OF = {name: SECONDS[unit] for unit, names in UNITS.items() for name in names}
-NUMBERS = {"半": 0.5, "两": 2.0, **{char: float(n) for n, char in enumerate("一二三四五六七八九十", 1)}}
+NUMBERS = {
+    "半": 0.5,
+    "两": 2.0,
+    **{char: float(n) for n, char in enumerate("一二三四五六七八九十", 1)},
+}
 
 NUMBER = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?|[{''.join(NUMBERS)}])个?")
 PART = re.compile(
@@ -104,9 +120,9 @@ LATER = re.compile("(?:以后|之后|后)$")
 
 
 def take_duration(text: str) -> tuple[timedelta, str]:
-    """A duration at the start of a text (`20m`, `1h30m`, `90 s`, `2 days`, `半小时`) and what follows it.
+    """A duration at the start of a text, and what follows it. Raises ValueError.
 
-    Raises ValueError."""
+    It may be written `20m`, `1h30m`, `90 s`, `2 days`, `1小时30分钟` or `半小时`."""
     total, rest = _take_part(text)
     while True:
         try:

@@ -27,7 +27,7 @@ def account_row(account: Account) -> Row:
 @command(accounts, "add")
 async def add(
     desk: Desk,
-    name: Annotated[str, typer.Argument(help="What people call it; unique.")],
+    name: Annotated[str, typer.Argument(help="What people call it.")],
     language: Annotated[Language, typer.Option(help="en or zh.")] = "en",
 ) -> Answer:
     """Make an account."""
@@ -58,6 +58,8 @@ async def language(
 async def remove(desk: Desk, account: Who) -> Answer:
     """Remove an account with its agents, tokens and identities; the history of its jobs stays."""
     found = await desk.accounts.find(account)
+    for agent in await desk.agents.list(found.id):
+        await desk.agents.remove(found.id, agent.id)
     await desk.accounts.remove(found.id)
     return Answer(
         account_row(found), f"Account {found.name} is removed, with its agents and tokens."

@@ -62,6 +62,9 @@ async def show(
 
 async def agent_rows(desk: Desk, owner: Account) -> list[Row]:
     found = await desk.agents.list(owner.id)
+    if not desk.settings.redis.url:
+        # Who was seen lately is known inside the server alone; this is what it last wrote down.
+        return [{**agent_row(agent, owner), "online": agent.online} for agent in found]
     standing = await desk.agents.standing(found)
     return [{**agent_row(agent, owner), **standing_row(standing[agent.id])} for agent in found]
 

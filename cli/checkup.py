@@ -1,30 +1,142 @@
-"""What is configured, what is missing, and what to do about it."""
+"""The commands about the whole: what is configured, what is missing, what to do; and `migrate`."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
-from urllib.error import URLError
-from urllib.parse import urlsplit
-from urllib.request import urlopen
+from typing import Any
 
-import typer
-
-from cli.desk import Answer, House, Json, house, refusal, say
-from core.broker.wire import Wire
+from cli.checks import check_broker, check_clocks, check_database, check_folder, check_web
+from cli.desk import Answer, Json, program, refusal, say
+from cli.finding import Finding
 from core.durations import spell_duration
 from core.errors import SettingsError, SkadiError
 from core.settings import Secret, Settings
-from core.store import Store
 
-OLDEST_REDIS = (6, 2)
-CLOCK_SLACK = 2.0
-"""Seconds two clocks may differ before it is worth a word."""
+MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
-Level = Literal["ok", "warn", "fail"]
+
+def check(json: Json = False) -> None:
+    """Say what is in use, what is missing or wrong, and what to do about it."""
+    try:
+        settings = program.get().settings()
+    except SettingsError as error:
+        say(refusal("Settings", str(error)), json)
+    else:
+        say(asyncio.run(report(settings)), json)
+
+
+def migrate(json: Json = False) -> None:
+    """Bring the tables of the database up to date."""
+    say(asyncio.run(migrated()), json)
+
+
+async def migrated() -> Answer:
+    try:
+        skadi = program.get()
+        settings = skadi.settings()
+        await skadi.migrate(settings)
+    except (SkadiError, SettingsError) as error:
+        return refusal(getattr(error, "code", "Settings"), str(error))
+    return Answer({"migrated": True}, "The tables are up to date.")
+
+
+async def report(settings: Settings) -> Answer:
+    findings = await examine(settings)
+    failed = any(finding.level == "fail" for finding in findings)
+    rows = dict(shown(settings))
+    text = "\n".join([*setting_lines(rows), "", *map(finding_line, findings)])
+    return Answer({"settings": rows, "findings": findings}, text, failed)
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    clocks: dict[str, float] = {}
+    findings = [*check_folder(settings)]
+    findings += [each async for each in check_database(settings, clocks)]
+    findings += [each async for each in check_broker(settings, clocks)]
+    findings += check_clocks(clocks)
+    findings += await asyncio.to_thread(lambda: [*check_web(settings), *check_adapters(settings)])
+    return findings
+
+
+def check_adapters(settings: Settings) -> Iterator[Finding]:
+    if not settings.adapters:
+        todo = "Add a section [adapters.<name>] to settings.toml."
+        yield Finding("warn", "adapters", "No place to talk is configured, only HTTP.", todo)
+    for name in settings.adapters:
+        try:
+            kind, options = options_of(name, settings)
+            if kind == "smtp":
+                from cli.inbox import check_inbox
+
+                yield from check_inbox(name, options, settings)
+            else:
+                yield Finding("ok", name, f"{kind} is configured.")
+        except SettingsError as error:
+            yield Finding("fail", name, str(error))
+
+
+def options_of(name: str, settings: Settings) -> tuple[str, Any]:
+    """The kind of an adapter and what it makes of its section. Raises SettingsError."""
+    # Adapters bring their libraries along, which other commands need not load.
+    from adapters import find_module, read_options
+
+    values = dict(settings.adapters[name])
+    kind = str(values.pop("kind", name))
+    return kind, read_options(find_module(name, kind).Options, name, values)
+
+
+# What is in use.
+
+
+def shown(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each setting by its full name; secrets do not show themselves."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from shown_section(field.name, value)
+        elif field.name != "adapters":
+            yield field.name, spell(value)
+    for name in settings.adapters:
+        yield from shown_adapter(name, settings)
+
+
+def shown_section(name: str, section: Any) -> Iterator[tuple[str, str]]:
+    for field in fields(section):
+        yield f"{name}.{field.name}", spell(getattr(section, field.name))
+
+
+def shown_adapter(name: str, settings: Settings) -> Iterator[tuple[str, str]]:
+    try:
+        kind, options = options_of(name, settings)
+    except SettingsError:
+        return
+    yield f"adapters.{name}.kind", kind
+    yield from shown_section(f"adapters.{name}", options)
+
+
+def spell(value: object) -> str:
+    match value:
+        case Secret():
+            return "(set)" if value else "(empty)"
+        case timedelta():
+            return spell_duration(value)
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return ", ".join(value) or "(empty)"
+        case "":
+            return "(empty)"
+    return str(value)
+
+
+def setting_lines(rows: dict[str, str]) -> list[str]:
+    width = max(map(len, rows))
+    return [f"{name.ljust(width)}  {value}" for name, value in rows.items()]
+
+
+def finding_line(finding: Finding) -> str:
+    line = f"{MARKS[finding.level]}  {finding.about}: {finding.message}"
+    return f"{line}\n      → {finding.todo}" if finding.todo else line

@@ -7,16 +7,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import Literal
 
-from core.accounts import Accounts, Keyring
+from cli.banner import Places, banner
+from core.accounts import Accounts
 from core.agents import Agents
-from core.errors import NotFound, SkadiError
+from core.errors import NotFound
 from core.model import Account
 
 NAME = "demo"
@@ -51,10 +51,10 @@ def watch():
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=watch, daemon=True).start()
 from agent.__main__ import main
-sys.exit(main(["--grace", "1s"]))
+sys.exit(main([*sys.argv[1:], "--grace", "1s"]))
 """
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("demo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +63,115 @@ class Secrets:
 
     token: str = ""
     mail: str = ""
+
+
+class Demo:
+    """A role: sees to account, agent and secrets, says what to paste, and keeps the agent running.
+
+    `ready` are the doors that must be open before people are sent to them."""
+
+    def __init__(
+        self, accounts: Accounts, agents: Agents, places: Places, ready: Sequence[asyncio.Event]
+    ) -> None:
+        self._accounts = accounts
+        self._agents = agents
+        self._places = places
+        self._ready = ready
+        self._folder = places.data / NAME
+
+    async def run(self) -> None:
+        account = await self._account()
+        secrets = await self._secrets(account)
+        token = await self._agent_token(account)
+        self._write_menu()
+        for each in self._ready:
+            await each.wait()
+        print(banner(self._places, secrets.token, secrets.mail), flush=True)
+        await self._keep_agent(token)
+
+    async def _account(self) -> Account:
+        try:
+            return await self._accounts.find(NAME)
+        except NotFound:
+            return await self._accounts.add(NAME)
+
+    async def _agent_token(self, account: Account) -> str:
+        try:
+            agent = await self._agents.find(account.id, NAME)
+        except NotFound:
+            _, token = await self._agents.enrol(account.id, NAME)
+            return token
+        return await self._agents.rotate(account.id, agent.id)
+
+    async def _secrets(self, account: Account) -> Secrets:
+        kept = read_secrets(self._folder / "secrets.json")
+        secrets = Secrets(
+            await self._live("account", kept.token, account),
+            await self._live("mail", kept.mail, account),
+        )
+        write_secrets(self._folder / "secrets.json", secrets)
+        return secrets
+
+    async def _live(self, kind: Literal["account", "mail"], kept: str, account: Account) -> str:
+        """The secret that was kept if it still speaks for the account, else a new one."""
+        holder = await self._accounts.holder(kept) if kept else None
+        if holder and holder[0] == account.id:
+            return kept
+        _, secret = await self._accounts.add_token(kind, account.id, NAME)
+        return secret
+
+    def _write_menu(self) -> None:
+        menu = MENU.format(state=self._folder / "agent")
+        (self._folder / "skadi.yml").write_text(menu, "utf-8")
+
+    async def _keep_agent(self, token: str) -> None:
+        while True:
+            agent = await self._start_agent(token)
+            try:
+                status = await agent.wait()
+            except asyncio.CancelledError:
+                await end(agent)
+                raise
+            log.warning("the demo agent ended (%d) and is started again", status)
+            await asyncio.sleep(PAUSE)
+
+    async def _start_agent(self, token: str) -> Process:
+        given = {"SKADI_SERVER": self._places.http, "SKADI_TOKEN": token}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SKADI_")}
+        with (self._folder / "agent.log").open("wb") as output:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", PROGRAM, "--config", str(self._folder / "skadi.yml")),
+                stdin=PIPE,
+                stdout=output,
+                stderr=output,
+                env={**kept, **given},
+                cwd=self._places.code,
+                # Ctrl-C at the terminal is for us; the agent is told in its turn.
+                start_new_session=True,
+            )
+
+
+async def end(agent: Process) -> None:
+    if agent.stdin:
+        agent.stdin.close()
+    try:
+        async with asyncio.timeout(3):
+            await agent.wait()
+    except TimeoutError:
+        agent.kill()
+        await agent.wait()
+
+
+def read_secrets(file: Path) -> Secrets:
+    try:
+        return Secrets(**json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return Secrets()
+
+
+def write_secrets(file: Path, secrets: Secrets) -> None:
+    """For the eyes of whoever runs this program only."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as output:
+        json.dump(asdict(secrets), output)

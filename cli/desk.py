@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, get_type_hints
+from functools import partial
+from typing import Annotated, Any, Protocol, TypeVar, get_type_hints
 
 import orjson
 import typer
+from core.notifier import Letters
 
 from core.accounts import Accounts
 from core.agents import Agents
+from core.broker import Broker
 from core.durations import parse_duration
-from core.errors import SettingsError, SkadiError
-from core.notifier import Letters
+from core.errors import SettingsError, SkadiError, Unavailable
 from core.settings import Settings
+from core.store import Store
 
 REFUSED = 1
-P = ParamSpec("P")
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 Row = Mapping[str, object]
+
+log = logging.getLogger(__name__)
 
 
 class Desk(Protocol):
@@ -38,12 +44,10 @@ class Desk(Protocol):
     def agents(self) -> Agents: ...
     @property
     def letters(self) -> Letters: ...
-    def command_address(self, secret: str) -> str:
-        """The mail address of a secret of kind `mail`."""
-
     @property
-    def delay(self) -> str:
-        """A sentence when the server will learn of a change only after a while, else empty."""
+    def store(self) -> Store: ...
+    @property
+    def broker(self) -> Broker: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +71,18 @@ class Answer:
     failed: bool = False
 
 
-def command(
-    group: typer.Typer, name: str, *, hidden: bool = False
-) -> Callable[[Callable[Concatenate[Desk, P], Awaitable[Answer]]], Callable[..., Any]]:
+Verb = TypeVar("Verb", bound=Callable[..., Awaitable[Answer]])
+
+
+def command(group: typer.Typer, name: str, *, hidden: bool = False) -> Callable[[Verb], Verb]:
     """Make a coroutine of a desk a command of a group; it gets `--json` like all the others."""
 
-    def add(verb: Callable[Concatenate[Desk, P], Awaitable[Answer]]) -> Callable[..., Any]:
-        def run(*args: P.args, json: bool = False, **kwargs: P.kwargs) -> None:
-            finish(lambda desk: verb(desk, *args, **kwargs), json)
+    def add(verb: Verb) -> Verb:
+        def run(json: bool, **given: Any) -> None:
+            finish(partial(verb, **given), json)
 
-        return group.command(name, hidden=hidden)(wear(run, verb))
+        group.command(name, hidden=hidden)(wear(run, verb))
+        return verb
 
     return add
 
@@ -86,9 +92,8 @@ def wear(run: Callable[..., None], verb: Callable[..., object]) -> Callable[...,
     hints = get_type_hints(verb, include_extras=True)
     _desk, *parameters = inspect.signature(verb).parameters.values()
     shown = [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
-    as_json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
     shown.append(
-        inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=as_json)
+        inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)
     )
     run.__doc__ = verb.__doc__
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
@@ -114,11 +119,20 @@ async def ask(verb: Callable[[Desk], Awaitable[Answer]]) -> Answer:
         skadi = program.get()
         async with skadi.open(skadi.settings()) as desk:
             answer = await verb(desk)
-            return replace(answer, text=f"{answer.text}\n{desk.delay}".rstrip())
+            await announce(desk)
+            return answer
     except SkadiError as error:
         return refusal(error.code, error.message)
     except SettingsError as error:
         return refusal("Settings", str(error))
+
+
+async def announce(desk: Desk) -> None:
+    """Servers that remember what was just changed are to ask again."""
+    try:
+        await desk.broker.set_epoch(await desk.store.facts.epoch())
+    except Unavailable:
+        log.warning("Redis is away. The servers learn of a change when it is back.")
 
 
 def refusal(code: str, message: str) -> Answer:

@@ -57,7 +57,9 @@ async def play(roles: Mapping[str, Role]) -> None:
 
     with heeding_signals(stop):
         async with asyncio.TaskGroup() as group:
-            tasks += [group.create_task(keep(name, role), name=name) for name, role in roles.items()]
+            tasks += [
+                group.create_task(keep(name, role), name=name) for name, role in roles.items()
+            ]
 
 
 async def keep(name: str, role: Role) -> None:

@@ -23,15 +23,25 @@ log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready.set()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def serve(app: ASGIApp, web: Web, stop: Callable[[], None]) -> None:
-    """Serve until cancelled; then let `stop` end what is held open, and finish what is in hand."""
+async def serve(app: ASGIApp, web: Web, *, ready: asyncio.Event, stop: Callable[[], None]) -> None:
+    """Serve until cancelled; then let `stop` end what is held open, and finish what is in hand.
+
+    `ready` is set when callers are served."""
     sockets = await listen(web.host, web.port)
-    server = Server(configure(app, web))
+    server = Server(configure(app, web), ready)
     serving = asyncio.create_task(server.serve(sockets))
     log.info("HTTP on http://%s:%d", web.host, web.port)
     try:
@@ -60,7 +70,7 @@ def configure(app: ASGIApp, web: Web) -> uvicorn.Config:
 
 
 async def listen(host: str, port: int) -> list[socket.socket]:
-    """Bound sockets for every address of a host. Raises SettingsError, saying which setting to change."""
+    """Bound sockets for every address of a host. Raises SettingsError, naming the setting."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -69,7 +79,7 @@ async def listen(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         raise SettingsError(
             f"[web] HTTP cannot listen on {host}:{port}: {error.strerror or error}. "
-            "Is Skadi running already? Another port: SKADI_WEB__PORT; another address: SKADI_WEB__HOST."
+            "Does Skadi run already? Choose another port with SKADI_WEB__PORT."
         ) from error
 
 

@@ -10,6 +10,7 @@ import typer
 from cli.accounts import Who
 from cli.agents import shown_once
 from cli.desk import Answer, Desk, Row, command, duration, listing
+from core.errors import Invalid
 from core.model import Account, Token, utc_now
 
 tokens = typer.Typer(help="Tokens: secrets that speak for an account or an upstream system.")
@@ -66,9 +67,15 @@ async def add_system(desk: Desk, name: Name, expires: Expires = None) -> Answer:
 @command(adding, "mail")
 async def add_mail(desk: Desk, account: Who, name: Name, expires: Expires = None) -> Answer:
     """A secret mail address: what is written to it commands the account's agents."""
+    # It brings the libraries of mail along, which the other commands need not load.
+    from cli.inbox import find_inbox
+
     owner = await desk.accounts.find(account)
+    inbox = find_inbox(desk.settings)
+    if inbox is None:
+        raise Invalid("No mail is taken: there is no section [adapters.smtp] in the settings.")
     row, secret = await make(desk, "mail", owner, name, expires)
-    address = desk.command_address(secret)
+    address = inbox.address(secret)
     text = f"Mail to this address commands the agents of {owner.name}:{shown_once(address)}"
     return Answer({**row, "address": address}, text)
 

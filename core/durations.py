@@ -24,9 +24,9 @@ WHOLE = re.compile(rf"(?:{PART.pattern})+")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read `1h30m`, `90s`, `1.5h`, `300ms`, `-5m` or `0`; what is finer than a microsecond is dropped.
+    """Read `1h30m`, `90s`, `1.5h`, `300ms`, `-5m` or `0`. Raises ValueError.
 
-    Raises ValueError."""
+    What is finer than a microsecond is dropped."""
     sign = -1 if text.startswith("-") else 1
     digits = text[1:] if text[:1] in ("-", "+") else text
     if digits == "0":
@@ -45,6 +45,6 @@ def spell_duration(duration: timedelta) -> str:
         return "-" + spell_duration(-duration)
     minutes, rest = divmod(duration, timedelta(minutes=1))
     hours, minutes = divmod(minutes, 60)
-    seconds = Decimal(rest // timedelta(microseconds=1)) / 1_000_000
-    amounts = ((f"{hours}h", hours), (f"{minutes}m", minutes), (f"{seconds.normalize():f}s", seconds))
+    seconds = (Decimal(rest // timedelta(microseconds=1)) / 1_000_000).normalize()
+    amounts = ((f"{hours}h", hours), (f"{minutes}m", minutes), (f"{seconds:f}s", seconds))
     return "".join(spelled for spelled, amount in amounts if amount) or "0s"

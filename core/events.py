@@ -49,7 +49,7 @@ def job_news(event: EventJobStatus, delivery_id: str = "") -> News:
 
 
 def message_news(event: EventMessage, delivery_id: str = "") -> News:
-    fields = {
+    fields: dict[str, Any] = {
         "id": event.id,
         "agent_id": event.agent_id,
         "agent_name": event.agent_name,

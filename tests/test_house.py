@@ -16,17 +16,21 @@ OURS = (*PARTS, "tests", "bench")
 
 # Who of ours may import whom of ours. A name stands for itself and all below it; the most exact
 # row counts. `{adapter}` is the adapter the importing file belongs to.
+PLAIN = ("core.chat", "core.model", "core.errors", "core.settings", "core.durations")
+"""The values everybody speaks in: they rest on the standard library alone."""
+
 MAY_IMPORT = {
     "app": ("cli", "bots", "web", "adapters", "core"),
     "cli": ("cli", "bots", "web", "adapters", "core"),
     "bots": ("bots", "core"),
     "web": ("web", "core"),
-    "adapters": ("core.chat", "core.settings", "{adapter}"),
+    "adapters": ("core.chat", "core.settings", "core.errors", "adapters.Surroundings", "{adapter}"),
     "core": ("core",),
-    "core.chat": ("core.chat", "core.model", "core.errors", "core.settings"),
-    "core.model": ("core.chat", "core.model", "core.errors", "core.settings"),
-    "core.errors": ("core.chat", "core.model", "core.errors", "core.settings"),
-    "core.settings": ("core.chat", "core.model", "core.errors", "core.settings"),
+    "core.chat": PLAIN,
+    "core.model": PLAIN,
+    "core.errors": PLAIN,
+    "core.settings": PLAIN,
+    "core.durations": PLAIN,
     "agent": ("agent",),
 }
 

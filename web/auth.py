@@ -6,6 +6,8 @@ from ipaddress import ip_address
 
 from core.accounts import Accounts
 from core.agents import Agents
+from core.broker import Sign
+from core.broker import Sign
 from core.errors import Forbidden, Unauthorized
 from core.model import Agent, Token
 from web.call import Call
@@ -24,6 +26,15 @@ class Auth:
     async def agent(self, call: Call) -> Agent:
         """The agent that calls; that it does is a sign of life."""
         return await self._agents.authenticate(bearer(call), self._address(call))
+
+    async def greet(self, call: Call, *, out: bool) -> tuple[Agent, Sign | None]:
+        """The same, with what the broker says to that sign; `out`: with the jobs on their way."""
+        return await self._agents.greet(bearer(call), self._address(call), out=out)
+
+    async def greet(self, call: Call, *, out: bool = False) -> tuple[Agent, Sign | None]:
+        """The agent that calls, and what the broker knows of it: whether a job is ready, and (`out`) which
+        jobs its journal was handed."""
+        return await self._agents.greet(bearer(call), self._address(call), out=out)
 
     async def token(self, call: Call) -> Token:
         """The account or upstream system that calls."""

@@ -18,6 +18,8 @@ from web.body import Bodies, text_of
 from web.call import Call
 
 LONGEST_KEY = 255
+LONGEST_SOURCE = 100
+"""So much of it is kept."""
 
 
 class JobApi:
@@ -36,7 +38,7 @@ class JobApi:
             account_id,
             agent,
             text_of(fields, "message"),
-            source=text_of(fields, "source"),
+            source=source_of(fields),
             requested_by=f"token:{token.id}",
             callback=text_of(fields, "callback"),
             key=key,
@@ -60,5 +62,9 @@ def key_of(call: Call, account_id: str) -> str | None:
 
 def is_asked_for(job: Job, agent: Agent, fields: Mapping[str, Any]) -> bool:
     """Whether this is the job that the fields describe."""
-    asked = (agent.id, *(text_of(fields, name) for name in ("message", "source", "callback")))
-    return asked == (job.agent_id, job.command, job.source, job.callback)
+    asked = text_of(fields, "message"), source_of(fields), text_of(fields, "callback")
+    return (agent.id, *asked) == (job.agent_id, job.command, job.source, job.callback)
+
+
+def source_of(fields: Mapping[str, Any]) -> str:
+    return text_of(fields, "source")[:LONGEST_SOURCE]

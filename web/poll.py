@@ -9,7 +9,7 @@ from functools import lru_cache
 from random import uniform
 from urllib.parse import parse_qsl
 
-from core.broker import Bell, Broker
+from core.broker import Bell, Broker, Sign
 from core.errors import Invalid
 from core.jobs import Claimed, Jobs
 from core.model import Agent, is_id
@@ -51,41 +51,39 @@ class Polls:
 
     async def take(self, call: Call) -> Claimed | None:
         """The next job of the agent that calls. Raises Invalid for a query that makes no sense."""
-        agent = await self._auth.agent(call)
         ask = self._read(call)
-        if not ask.wait:
-            return await self._look(call, agent, ask)
+        end = asyncio.get_running_loop().time() + ask.wait
+        agent, claimed = await self._look(call, ask)
+        if claimed or not ask.wait:
+            return claimed
+        # Before the next look, so that what comes between a look and the wait is heard.
         with self._broker.bell(agent.id) as bell:
-            return await self._hold(call, agent, ask, bell)
+            return await self._hold(call, ask, bell, end)
 
-    async def _look(self, call: Call, agent: Agent, ask: Ask) -> Claimed | None:
-        if not agent.available:
-            raise Invalid("This agent is switched off.", code="UnavailableAgent")
-        if not ask.slots or call.gone():
-            return None
-        claimed = await self._jobs.claim(agent, journal=ask.journal, holding=ask.holding)
-        if claimed and call.gone():
-            await self._jobs.give_back(agent, claimed)
-            return None
-        return claimed
-
-    async def _hold(self, call: Call, agent: Agent, ask: Ask, bell: Bell) -> Claimed | None:
-        now = asyncio.get_running_loop().time
-        end = now() + ask.wait
-
+    async def _hold(self, call: Call, ask: Ask, bell: Bell, end: float) -> Claimed | None:
         def wake(_: object) -> None:
             bell.ring()
 
-        while True:
-            claimed = await self._look(call, agent, ask)
-            left = end - now()
-            if claimed or left <= 0 or self._closed or call.gone():
+        while not (self._closed or call.gone()):
+            _, claimed = await self._look(call, ask)
+            left = end - asyncio.get_running_loop().time()
+            if claimed or left <= 0:
                 return claimed
             call.when_something_arrives(wake)
             await bell.wait(min(left, self._pause()))
-            if self._closed or call.gone():
-                return None
-            agent = await self._auth.agent(call)
+        return None
+
+    async def _look(self, call: Call, ask: Ask) -> tuple[Agent, Claimed | None]:
+        agent, sign = await self._auth.greet(call, out=ask.holding is not None)
+        if not agent.available:
+            raise Invalid("This agent is switched off.", code="UnavailableAgent")
+        if not ask.slots or call.gone():
+            return agent, None
+        claimed = await self._jobs.claim(agent, journal=ask.journal, holding=ask.holding, sign=sign)
+        if claimed and call.gone():
+            await self._jobs.give_back(agent, claimed)
+            return agent, None
+        return agent, claimed
 
     def _pause(self) -> float:
         # Polls that were woken together must not go on looking in step.

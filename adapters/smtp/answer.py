@@ -28,13 +28,13 @@ STYLE = "white-space: pre-wrap; font-family: monospace"
 
 
 class Wire(EmailPolicy):
-    """Folds lists of ids at their blanks. The standard library would encode an id that is longer than
-    a line, and the letters would fall out of their thread."""
+    """Folds lists of ids at their blanks. The standard library would encode an id longer than a
+    line, and the letters would fall out of their thread."""
 
     def fold(self, name: str, value: Any) -> str:
         if name.lower() in ("in-reply-to", "references"):
             return f"{name}: " + f"{self.linesep} ".join(str(value).split()) + self.linesep
-        return super().fold(name, value)
+        return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         if name.lower() in ("in-reply-to", "references"):
@@ -118,7 +118,9 @@ def add_content(message: EmailMessage, reply: Reply) -> None:
     text = printable(reply.text)
     message.set_content("\n\n".join(filter(None, (MARK, to_plain(text), shown))) + "\n")
     output = f'<pre style="{STYLE}">{escape(shown)}</pre>' if shown else ""
-    page = f"<!DOCTYPE html>\n<html><body><div>{MARK}</div>\n{to_html(text)}\n{output}</body></html>"
+    page = (
+        f"<!DOCTYPE html>\n<html><body><div>{MARK}</div>\n{to_html(text)}\n{output}</body></html>"
+    )
     message.add_alternative(page, subtype="html")
     if len(reply.output) > LONGEST:
         whole = reply.output.encode("utf-8", "replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import quopri
 import re
+from email.errors import HeaderParseError
 from email.header import decode_header
 
 KNOWN = re.compile(
@@ -50,7 +51,7 @@ def decode_words(raw: bytes) -> str:
     text = raw[:LONGEST_HEADER].decode("latin-1")
     try:
         chunks = decode_header(text)
-    except (ValueError, LookupError, binascii.Error):
+    except (HeaderParseError, ValueError, LookupError):
         return decode(raw[:LONGEST_HEADER])
     return "".join(
         decode(chunk if isinstance(chunk, bytes) else chunk.encode("latin-1"), charset or "")

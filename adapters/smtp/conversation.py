@@ -33,9 +33,11 @@ def shorten(ids: Sequence[str]) -> list[str]:
 def find_thread(before: Sequence[str], own: str, domain: str) -> str:
     """The thread of a letter: as ours before it says, else by the letter that began it.
 
-    What others put in here leads them to no thread of somebody else: it is theirs by their address."""
+    Who invents an id of ours gets into nobody's thread: a thread has the person's address too."""
     for known in reversed(before):
-        if ours := re.fullmatch(rf"<skadi\.([a-z2-7]{{26}})\.[0-9a-f]+@{re.escape(domain)}>", known):
+        if ours := re.fullmatch(
+            rf"<skadi\.([a-z2-7]{{26}})\.[0-9a-f]+@{re.escape(domain)}>", known
+        ):
             return ours[1]
     return digest(before[0] if before else own)
 

@@ -39,7 +39,7 @@ class Headers:
     def bare(self, name: str) -> str:
         """The first of that name in one line, encoded words untouched; one character a byte."""
         found = next((field.raw for field in self.fields if field.named(name)), b"")
-        return re.sub(r"[\r\n\0]+", "", found.decode("latin-1")).strip()
+        return re.sub(r"[\r\n]+", "", found.decode("latin-1")).strip(" \t")
 
     def text(self, name: str) -> str:
         """The first of that name as a person reads it: decoded, in one line."""
@@ -88,15 +88,15 @@ def read_content(headers: Headers) -> Content:
     message = Message()
     message["Content-Type"] = headers.bare("content-type")[:LONGEST_PARAMETERS] or "text/plain"
     message["Content-Disposition"] = headers.bare("content-disposition")[:LONGEST_PARAMETERS]
+    kind, boundary = ask(message.get_content_type), ask(message.get_boundary)
     return Content(
-        kind=ask(message.get_content_type) or "text/plain",
-        boundary=ask(message.get_boundary).encode("latin-1", "replace"),
+        kind="text/plain" if kind.startswith("multipart/") and not boundary else kind,
+        boundary=boundary.encode("latin-1", "replace"),
         charset=ask(message.get_content_charset),
         flowed=parameter(message, "format") == "flowed",
         delsp=parameter(message, "delsp") == "yes",
-        attached=headers.word("content-disposition") == "attachment" or bool(
-            ask(message.get_filename)
-        ),
+        attached=headers.word("content-disposition") == "attachment"
+        or bool(ask(message.get_filename)),
         encoding=headers.word("content-transfer-encoding"),
         related=headers.count("content-id") > 0,
     )

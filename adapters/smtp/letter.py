@@ -21,7 +21,8 @@ MOST_MARKS = 500
 TEXT_BYTES = 64 * 1024
 HTML_BYTES = 1024 * 1024
 PREFIX = re.compile(
-    r"(?:re|aw|wg|fw|fwd|sv|antw|tr|rv|r|回复|回覆|答复|答覆|转发|轉寄)(?:\[\d+\])? ?[::] ?", re.IGNORECASE
+    r"(?:re|aw|wg|fw|fwd|sv|antw|tr|rv|r|回复|回覆|答复|答覆|转发|轉寄)(?:\[\d+\])? ?[::] ?",
+    re.IGNORECASE,
 )
 
 

@@ -34,4 +34,3 @@ def why_machine(letter: Letter, mail_from: str, loop: str) -> str:
 
 def suppresses(head: Headers) -> bool:
     return head.word("x-auto-response-suppress") not in ("", "none")
-

@@ -6,7 +6,6 @@ import asyncio
 import mailbox
 import os
 import ssl
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +78,8 @@ def judge(error: Exception) -> DeliveryError:
             | aiosmtplib.SMTPSenderRefused()
             | aiosmtplib.SMTPDataError()
         ):
-            return DeliveryError(said(error), permanent=500 <= error.code <= 599 != error.code == 530)
+            # 530 asks for a password: not this mail is wrong, but our settings.
+            return DeliveryError(said(error), permanent=error.code >= 500 and error.code != 530)
         case aiosmtplib.SMTPResponseException():
             return DeliveryError(said(error), permanent=False)
     return DeliveryError(f"the smarthost is away: {type(error).__name__}", permanent=False)
@@ -127,16 +127,18 @@ class Signer:
 
     def sign(self, raw: bytes) -> bytes:
         """Raises ValueError if the key is none."""
-        present = {line.partition(b":")[0].lower() for line in raw.partition(b"\r\n\r\n")[0].split(b"\r\n")}
+        head = raw.partition(b"\r\n\r\n")[0]
+        present = {line.partition(b":")[0].lower() for line in head.split(b"\r\n")}
         names = [name.encode() for name in SIGNED if name.encode() in present]
         try:
             header = dkim.sign(
-                raw, self.selector.encode(), self.domain.encode(), self.key, include_headers=names,
+                raw,
+                self.selector.encode(),
+                self.domain.encode(),
+                self.key,
                 canonicalize=(b"relaxed", b"relaxed"),
+                include_headers=names,
             )
         except (dkim.DKIMException, ValueError) as error:
             raise ValueError(str(error)) from error
         return bytes(header) + raw
-
-
-NO_SIGNER: Callable[[bytes], bytes] = bytes

@@ -1,4 +1,4 @@
-"""Addresses that come with an answer: who writes back to one has proven the thread it belongs to."""
+"""Addresses that come with an answer: who writes back to one has proven whose thread it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.chat import Notebook
 
 VALID = timedelta(days=7)
 REF_LENGTH, MAC_LENGTH = 16, 26
-"""Characters of five bits each. With `agent+r.` before them they stay below the 64 of a local part."""
+"""Characters of five bits each; with `agent+r.` before them within the 64 of a local part."""
 LONGEST_LOCAL = 64 - len("+r.") - REF_LENGTH - len(".") - MAC_LENGTH
 KEY = "return-key"
 
@@ -45,7 +45,7 @@ class ReturnAddresses:
         self._key = b""
 
     async def give(self, bond: Bond) -> str | None:
-        """One address a thread and person: giving it again changes nothing. None: it is too late."""
+        """The same address whenever the bond is the same. None: it is too late for one."""
         left = (bond.until - self._clock()).total_seconds()
         if left <= 0:
             return None

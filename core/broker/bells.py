@@ -44,12 +44,9 @@ class HeldBell:
 
     async def _sleep(self, seconds: float) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._waiter
-        finally:
-            self._waiter = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._waiter
 
 
 class Bells:

@@ -63,16 +63,20 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    first_pause: timedelta = timedelta(seconds=5)
-    longest_pause: timedelta = timedelta(minutes=30)
-    give_up: timedelta = timedelta(days=1)
+    look: timedelta = timedelta(seconds=2)
     lease: timedelta = timedelta(minutes=1)
+    first_pause: timedelta = timedelta(seconds=2)
+    longest_pause: timedelta = timedelta(minutes=10)
+    give_up: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    sweep: timedelta = timedelta(seconds=1)
+    due: timedelta = timedelta(seconds=1)
+    absent: timedelta = timedelta(seconds=5)
     remind: timedelta = timedelta(seconds=5)
+    facts: timedelta = timedelta(seconds=1)
+    tidy: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)

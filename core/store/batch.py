@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, Row, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import schema
@@ -29,13 +29,21 @@ from core.model import (
     new_id,
 )
 from core.store.database import Database
-from core.store.rows import job_row, thread_columns, thread_key, to_job
+from core.store.known import Known
+from core.store.rows import (
+    JOB_COLUMNS,
+    JOB_FIELDS,
+    STATUS,
+    job_row,
+    moment_text,
+    thread_columns,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class AddJob:
-    """A job to keep. `key`: a repeat with the same key finds the job that is there. `told`: the direct answer
-    was the acceptance. `due_in`: when the watcher looks (a delayed job's moment)."""
+    """A job to keep. `key`: a repeat with the same key finds the job that is there. `told`: the direct
+    answer was the acceptance. `due_in`: when the watcher looks (a delayed job's moment)."""
 
     job: Job
     due_in: timedelta
@@ -102,20 +110,25 @@ class Batch:
     facts: Sequence[Fact]
     times: Times
     at: datetime
+    known: Known
     id: str = field(default_factory=new_id)
     outcomes: list[Change | SkadiError] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
     ready: list[tuple[str, str]] = field(default_factory=list)
-    event_rows: list[dict[str, Any]] = field(default_factory=list)
+    event_ids: list[str] = field(default_factory=list)
     _states: dict[str, State] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
-    _jobs: list[dict[str, Any]] = field(default_factory=list)
+    _jobs: list[Sequence[Any]] = field(default_factory=list)
+    _events: list[Sequence[Any]] = field(default_factory=list)
+    _sayings: list[dict[str, Any]] = field(default_factory=list)
     _messages: list[dict[str, Any]] = field(default_factory=list)
     _deliveries: list[dict[str, Any]] = field(default_factory=list)
     _results: dict[str, str] = field(default_factory=dict)
     _nudges: set[str] = field(default_factory=set)
 
-    async def write(self, connection: AsyncConnection, database: Database, spent: Sequence[str]) -> None:
+    async def write(
+        self, connection: AsyncConnection, database: Database, spent: Sequence[str]
+    ) -> None:
         """Read what the facts are about, decide, write. `spent`: batches announced meanwhile."""
         await self._load(connection)
         for fact in self.facts:
@@ -127,16 +140,44 @@ class Batch:
     async def _load(self, connection: AsyncConnection) -> None:
         ids = sorted({fact.job_id for fact in self.facts if isinstance(fact, MoveJob)})
         if ids:
-            for row in await connection.execute(LOCK_JOBS, {"ids": ids}):
-                job = to_job(row)
-                self._states[job.id] = State(job, job, row.delivery_id)
-        noted = sorted({f.job_id for f in self.facts if isinstance(f, MoveJob) and f.to is JobStatus.RUNNING})
+            await self._lock(connection, ids)
+        noted = sorted(
+            {f.job_id for f in self.facts if isinstance(f, MoveJob) and f.to is JobStatus.RUNNING}
+        )
         if noted:
             for row in await connection.execute(READ_RESULTS, {"ids": noted}):
                 self._know_result(row)
         keys = sorted({fact.key for fact in self.facts if isinstance(fact, AddJob) and fact.key})
         if keys:
             await self._load_repeats(connection, keys)
+
+    async def _lock(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
+        """Lock the rows in the order of their ids; read whole what we do not know as it stands."""
+        strange = []
+        for job_id, seq, due_at in await connection.execute(LOCK_JOBS, {"ids": ids}):
+            if known := self.known.get(job_id, seq):
+                job, delivery_id = known
+                job = job if job.due_at == due_at else replace(job, due_at=due_at)
+                self._states[job_id] = State(job, job, delivery_id)
+            else:
+                strange.append(job_id)
+        if strange:
+            self._know(await connection.execute(READ_JOBS, {"ids": strange}))
+
+    @property
+    def witness(self) -> str:
+        """An event's id that is in the database exactly if the batch was committed."""
+        return self.event_ids[0] if self.event_ids else ""
+
+    def remember(self) -> None:
+        for state in self._states.values():
+            self.known.put(state.job, state.delivery_id)
+
+    def _know(self, rows: Iterable[Row[Any]]) -> None:
+        for row in rows:
+            delivery_id, status, *values = tuple(row)
+            job = Job(status=STATUS[status], **dict(zip(JOB_FIELDS, values, strict=True)))
+            self._states[job.id] = State(job, job, delivery_id)
 
     def _know_result(self, row: Row[Any]) -> None:
         if state := self._states.get(row.job_id):
@@ -146,9 +187,8 @@ class Batch:
         found = list(await connection.execute(LOCK_KEYS, {"keys": keys}))
         self._keys = {row.message_key: row.job_id for row in found if row.job_id}
         if self._keys:
-            for row in await connection.execute(READ_JOBS, {"ids": sorted(self._keys.values())}):
-                job = to_job(row)
-                self._states.setdefault(job.id, State(job, job, row.delivery_id))
+            known = sorted(set(self._keys.values()) - self._states.keys())
+            self._know(await connection.execute(READ_JOBS, {"ids": known}))
 
     def _decide(self, fact: Fact) -> Change | SkadiError:
         try:
@@ -165,9 +205,9 @@ class Batch:
     def _add(self, fact: AddJob) -> Change:
         if fact.key and (known := self._keys.get(fact.key)):
             return Change(self._states[known].job, changed=False)
-        delivery_id = self._deliver(fact) if fact.target else None
+        delivery_id = self._deliver(fact, fact.target) if fact.target else None
         job = replace(fact.job, created_at=self.at, due_at=self.at + fact.due_in, seq=1)
-        self._jobs.append(job_row(job, delivery_id))
+        self._jobs.append(job_row(job, delivery_id, moment_text(self.at)))
         self._states[job.id] = State(job, job, delivery_id)
         if fact.key:
             self._keys[fact.key] = job.id
@@ -178,19 +218,19 @@ class Batch:
     def _message_row(self, key: str, job_id: str) -> dict[str, Any]:
         return {"message_key": key, "job_id": job_id, "finished": True, "created_at": self.at}
 
-    def _deliver(self, fact: AddJob) -> str:
-        assert fact.target
-        row = delivery_row(fact.job.account_id, fact.target, self.at)
+    def _deliver(self, fact: AddJob, target: Thread) -> str:
+        row = delivery_row(fact.job.account_id, target, self.at)
         row |= {"job_id": fact.job.id, "shown_seq": int(fact.told)}
         self._deliveries.append(row)
         return str(row["id"])
 
     def _move(self, move: MoveJob) -> Change:
         state = self._states.get(move.job_id)
-        job = checked(state and state.job, move, self.at)
-        assert state
-        after = moved(job, move, self.at, self.times)
-        state.job = after
+        if state is None or not owns(state.job, move):
+            raise nowhere(move)
+        job = state.job
+        check(job, move, self.at)
+        state.job = after = moved(job, move, self.at, self.times)
         if after.result != job.result:
             self._results[after.id] = after.result
         if after.seq == job.seq:
@@ -200,18 +240,10 @@ class Batch:
 
     def _record(self, job: Job, delivery_id: str | None) -> None:
         event = EventJobStatus(new_id(), job.seq, job, self.at)
-        self.event_rows.append(
-            {
-                "id": event.id,
-                "kind": "job",
-                "job_id": job.id,
-                "agent_id": job.agent_id,
-                "account_id": job.account_id,
-                "seq": job.seq,
-                "status": job.status.value,
-                "body": job.result[:2000] if job.result else "",
-                "created_at": self.at,
-            }
+        self.event_ids.append(event.id)
+        body = job.result[:EARLIER_RESULT]
+        self._events.append(
+            (event.id, job.id, job.seq, job.status.value, body, moment_text(self.at))
         )
         if delivery_id and job.seq > 1:
             self._nudges.add(delivery_id)
@@ -226,13 +258,14 @@ class Batch:
             row = delivery_row(event.account_id, fact.target, self.at) | {"event_id": event.id}
             self._deliveries.append(row)
             delivery_id = str(row["id"])
-        self.event_rows.append(message_row(event))
+        self.event_ids.append(event.id)
+        self._sayings.append(message_row(event))
         self.news.append(message_news(event, delivery_id))
         return Change(NO_JOB)
 
     async def _store(self, connection: AsyncConnection, database: Database) -> None:
         if self._jobs:
-            await connection.execute(insert(schema.jobs), self._jobs)
+            await connection.exec_driver_sql(database.bulk(schema.jobs, JOB_COLUMNS), self._jobs)
         if self._messages:
             remember = database.upsert(schema.messages, "job_id", "finished")
             await connection.execute(remember, self._messages)
@@ -244,10 +277,13 @@ class Batch:
             await connection.execute(insert(schema.deliveries), self._deliveries)
         if self._nudges:
             await connection.execute(NUDGE, {"ids": sorted(self._nudges), "at": self.at})
-        if self.event_rows:
-            await connection.execute(insert(schema.events), self.event_rows)
-            ids = " ".join(row["id"] for row in self.event_rows)
-            row = {"id": self.id, "event_ids": ids, "created_at": self.at}
+        if self._events:
+            events = database.bulk(schema.events, EVENT_COLUMNS)
+            await connection.exec_driver_sql(events, self._events)
+        if self._sayings:
+            await connection.execute(insert(schema.events), self._sayings)
+        if self.event_ids:
+            row = {"id": self.id, "event_ids": " ".join(self.event_ids), "created_at": self.at}
             await connection.execute(insert(schema.announcements), row)
 
     async def _store_moves(self, connection: AsyncConnection) -> None:
@@ -266,18 +302,16 @@ class Batch:
             await connection.execute(wish, named | {"ids": ids, "steps": steps})
 
 
-def checked(job: Job | None, move: MoveJob, at: datetime) -> Job:
-    """The job, if this mover may bring it there now; else the refusal that says why not."""
-    if job is None or not _owns(job, move):
-        raise _nowhere(move)
+def check(job: Job, move: MoveJob, at: datetime) -> None:
+    """Raises the refusal that says why this mover may not bring the job there now."""
     if move.mover == "watcher" and (job.due_at is None or job.due_at > at):
         raise Conflict("The job is not due.", code="NotDue")
     if not may_move(job.status, move.to, move.mover) or not _same_journal(job, move):
-        raise _refusal(job, move)
-    return job
+        raise refusal_of(job, move)
 
 
-def _owns(job: Job, move: MoveJob) -> bool:
+def owns(job: Job, move: MoveJob) -> bool:
+    """Whether the mover can know of this job at all."""
     if move.mover in ("agent", "server"):
         holds = move.to is JobStatus.SENT or job.sent_at is not None
         return job.agent_id == move.owner and holds
@@ -290,12 +324,12 @@ def _same_journal(job: Job, move: MoveJob) -> bool:
     return move.to is not JobStatus.QUEUING or job.journal == move.journal
 
 
-def _nowhere(move: MoveJob) -> NotFound:
+def nowhere(move: MoveJob) -> NotFound:
     code = "NotFound" if move.mover == "agent" else "JobNotFound"
     return NotFound("There is no such job.", code=code, job=move.job_id)
 
 
-def _refusal(job: Job, move: MoveJob) -> SkadiError:
+def refusal_of(job: Job, move: MoveJob) -> SkadiError:
     facts = {"job": job.id, "status": job.status.value, "agent": job.agent_name}
     if move.to is JobStatus.SENT:
         return Conflict("Somebody was first.", code="Taken", **facts)
@@ -332,7 +366,9 @@ def differences(before: Job, after: Job) -> tuple[tuple[str, Any], ...]:
     if before is after:
         return ()
     changes = [
-        (name, value) for name in MUTABLE if (value := getattr(after, name)) != getattr(before, name)
+        (name, value)
+        for name in MUTABLE
+        if (value := getattr(after, name)) != getattr(before, name)
     ]
     if after.seq != before.seq:
         changes.append(("seq", after.seq - before.seq))
@@ -351,6 +387,7 @@ def delivery_row(account_id: str, target: Thread, at: datetime) -> dict[str, Any
         "shown_seq": 0,
         "attempts": 0,
         "state": "open",
+        "failing_since": None,
         "last_error": "",
         "lease": "",
         "leased_until": None,
@@ -371,16 +408,17 @@ def message_row(event: EventMessage) -> dict[str, Any]:
     }
     return {
         "id": event.id,
-        "kind": "message",
-        "job_id": None,
         "agent_id": event.agent_id,
         "account_id": event.account_id,
-        "seq": 0,
-        "status": "",
         "body": orjson.dumps(body, default=str).decode(),
         "created_at": event.created_at,
     }
 
+
+EARLIER_RESULT = 2000
+"""Characters of a result that an event keeps for itself; the job keeps the whole of the newest."""
+
+EVENT_COLUMNS = ("id", "job_id", "seq", "status", "body", "created_at")
 
 MUTABLE = (
     "status",
@@ -395,12 +433,17 @@ MUTABLE = (
     "canceled_at",
 )
 
-NO_JOB = Job("", "", "", "", "", "", JobStatus.CANCELED, "", datetime.min)
+NO_JOB = Job("", "", "", "", "", "", JobStatus.CANCELED, "", datetime.min.replace(tzinfo=UTC))
 
-_ids = bindparam("ids", expanding=True)
-_shown = [column for column in schema.jobs.c if column.name not in ("adapter", "channel_id", "thread_id", "ref")]
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+_shown = [schema.jobs.c[name] for name in ("delivery_id", "status", *JOB_FIELDS)]
 READ_JOBS = select(*_shown).where(schema.jobs.c.id.in_(_ids)).order_by(schema.jobs.c.id)
-LOCK_JOBS = READ_JOBS.with_for_update()
+LOCK_JOBS = (
+    select(schema.jobs.c.id, schema.jobs.c.seq, schema.jobs.c.due_at)
+    .where(schema.jobs.c.id.in_(_ids))
+    .order_by(schema.jobs.c.id)
+    .with_for_update()
+)
 READ_RESULTS = select(schema.results).where(schema.results.c.job_id.in_(_ids))
 LOCK_KEYS = (
     select(schema.messages.c.message_key, schema.messages.c.job_id)
@@ -414,5 +457,3 @@ NUDGE = (
     .values(due_at=bindparam("at"), state="open")
 )
 FORGET = delete(schema.announcements).where(schema.announcements.c.id.in_(_ids))
-
-__all__ = ["AddJob", "AddMessage", "Batch", "Change", "Fact", "MoveJob", "thread_key"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pymysql.err import IntegrityError as MySQLIntegrity
 from sqlalchemy import Insert, Table, event, text
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from core.errors import Unavailable
 
-Rows = Sequence[Mapping[str, Any]]
+T = TypeVar("T")
 
 TRIES = 5
 DEADLOCK, LOCK_TIMEOUT = 1213, 1205  # MySQL's error numbers
@@ -32,9 +32,14 @@ class Database:
         self.url = url
         self.lite = url.startswith("sqlite")
         self.engine = _open_sqlite(url) if self.lite else _open_mysql(url, pool)
+        # The ledger's own line: no ping before and no rollback after each batch, it mends itself.
+        self.ledger_engine = (
+            _open_sqlite(url) if self.lite else _open_mysql(url, 1, pool_reset_on_return=None)
+        )
 
     async def close(self) -> None:
         await self.engine.dispose()
+        await self.ledger_engine.dispose()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -43,7 +48,7 @@ class Database:
             async with self.engine.connect() as connection:
                 yield connection
 
-    async def write[T](self, deed: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def write(self, deed: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run `deed` in a transaction; once more after a deadlock. It must be safe to run again."""
         with _mapped():
             for _ in range(TRIES - 1):
@@ -55,7 +60,7 @@ class Database:
                     await asyncio.sleep(0.01)
             return await self._attempt(deed)
 
-    async def _attempt[T](self, deed: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _attempt(self, deed: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.engine.connect() as connection:
             await connection.execution_options(writes=True)
             async with connection.begin():
@@ -70,11 +75,20 @@ class Database:
         full = mysql.insert(table)
         return full.on_duplicate_key_update({name: full.inserted[name] for name in columns})
 
+    def bulk(self, table: Table, columns: Sequence[str]) -> str:
+        """INSERT as the driver wants it, for rows given as tuples in this order."""
+        marks = ", ".join(["?" if self.lite else "%s"] * len(columns))
+        return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+
     async def now(self) -> datetime:
         """The database's own clock, to tell whose clock is off."""
-        query = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')" if self.lite else "SELECT UTC_TIMESTAMP(6)"
+        query = (
+            "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"
+            if self.lite
+            else "SELECT UTC_TIMESTAMP(6)"
+        )
         async with self.reading() as connection:
-            moment = (await connection.execute(text(query))).scalar_one()
+            moment: datetime | str = (await connection.execute(text(query))).scalar_one()
         if isinstance(moment, str):
             moment = datetime.fromisoformat(moment)
         return moment.replace(tzinfo=UTC)
@@ -116,15 +130,16 @@ class _mapped:
             raise Unavailable("The database does not answer.") from error
 
 
-def _open_mysql(url: str, pool: int) -> AsyncEngine:
+def _open_mysql(url: str, pool: int, **options: Any) -> AsyncEngine:
     return create_async_engine(
         url,
         isolation_level="READ COMMITTED",
         pool_size=pool,
         max_overflow=pool,
         pool_timeout=5,
-        pool_pre_ping=True,
+        pool_pre_ping=not options,
         pool_recycle=3600,
+        **options,
         connect_args={
             "connect_timeout": 5,
             "init_command": "SET time_zone='+00:00', innodb_lock_wait_timeout=10",
@@ -142,7 +157,12 @@ def _open_sqlite(url: str) -> AsyncEngine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=15000", "cache_size=-16000"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "busy_timeout=15000",
+        "cache_size=-16000",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

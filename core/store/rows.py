@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -32,23 +33,49 @@ JOB_FIELDS = (
     "canceled_at",
     "due_at",
 )
+NEW_FIELDS = tuple(name for name in JOB_FIELDS if not name.endswith("_at"))
+JOB_COLUMNS = (
+    *NEW_FIELDS,
+    "status",
+    "delivery_id",
+    "created_at",
+    "due_at",
+    "thread_key",
+    "adapter",
+    "channel_id",
+    "thread_id",
+    "ref",
+)
 STATUS = {status.value: status for status in JobStatus}
 
 
 def to_job(row: Row[Any]) -> Job:
-    """With thread and result where the row has them."""
+    """With its thread and its result."""
     fields = row._mapping
     values = {name: fields[name] for name in JOB_FIELDS}
-    thread = to_thread(row) if "adapter" in fields and fields["adapter"] else None
-    result = fields.get("result") or ""
-    return Job(**values, status=STATUS[fields["status"]], thread=thread, result=result)
+    thread = to_thread(row) if fields["adapter"] else None
+    return Job(
+        **values, status=STATUS[fields["status"]], thread=thread, result=fields["result"] or ""
+    )
 
 
-def job_row(job: Job, delivery_id: str | None) -> dict[str, Any]:
-    row = {name: getattr(job, name) for name in JOB_FIELDS}
-    row |= {"status": job.status.value, "delivery_id": delivery_id}
-    row["thread_key"] = thread_key(job.thread) if job.thread else None
-    return row | thread_columns(job.thread or NOWHERE)
+def job_row(job: Job, delivery_id: str | None, created_at: str) -> tuple[Any, ...]:
+    """A new job's row in the order of JOB_COLUMNS; the moments that have not come stay NULL."""
+    thread = job.thread or NOWHERE
+    return (
+        *[getattr(job, name) for name in NEW_FIELDS],
+        job.status.value,
+        delivery_id,
+        created_at,
+        job.due_at and moment_text(job.due_at),
+        thread_key(thread) if job.thread else None,
+        *thread_columns(thread).values(),
+    )
+
+
+def moment_text(moment: datetime) -> str:
+    """As both databases take it and SQLite keeps it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 NOWHERE = Thread("", "")
@@ -127,6 +154,7 @@ def to_delivery(row: Row[Any]) -> Delivery:
         state=row.state,
         created_at=row.created_at,
         due_at=row.due_at,
+        failing_since=row.failing_since,
         last_error=row.last_error,
         lease=row.lease,
     )

@@ -2,11 +2,14 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from adapters import read_options
+from adapters.smtp.options import Options
 from core.errors import SettingsError
 from core.settings import SECTIONS, Secret, Settings, load, settable
 from core.settings.values import Given, Names, convert
@@ -209,8 +212,17 @@ def test_the_file_says_the_defaults() -> None:
     assert said == Settings(data=ROOT / "data", adapters=said.adapters)
 
 
+def test_the_file_holds_every_setting_of_mail_with_its_default() -> None:
+    said = load(ROOT, {}).adapters["smtp"]
+    options = read_options(Options, "smtp", said)
+    assert options == Options()
+    assert set(said) == {field.name for field in fields(Options)}
+
+
 def test_every_setting_in_the_file_has_its_reason() -> None:
-    lines = (ROOT / "settings.toml").read_text().splitlines()
-    places = [n for n, line in enumerate(lines) if re.match(r"(# )?\w+ = ", line)]
-    bare = [lines[n] for n in places if not lines[n - 1].startswith("# ")]
+    """A line of why before each; two that belong together share one."""
+    paragraphs = (ROOT / "settings.toml").read_text().split("\n\n")
+    holding = [text for text in paragraphs if re.search(r"^\w+ = ", text, re.MULTILINE)]
+    bare = [text for text in holding if not re.match(r"\s*(\[[\w.]+\]\n)?# ", text)]
     assert bare == []
+    assert len(holding) > 50

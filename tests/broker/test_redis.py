@@ -234,6 +234,14 @@ class TestSeveralProcesses:
             assert await rings.wait(SOON)
             assert not await silent.wait(0)
 
+    async def test_it_rings_at_home_without_the_way_through_redis(
+        self, here: Broker, client: Any
+    ) -> None:
+        with here.bell("a") as bell:
+            client.client_kill_filter(_type="pubsub")
+            await here.tell([], [("a", "j1")])
+            assert await bell.wait(0)
+
     async def test_each_event_goes_to_one_of_us(self, here: Broker, there: Broker) -> None:
         ids = [f"d{number:03}" for number in range(300)]
         taken: list[str] = []

@@ -1,8 +1,8 @@
 """An agent as they were before us: the habits of the Go SDK and of the shell agent built on it.
 
-It gives up after three seconds and tries everything once. It keeps a connection between polls, but
-never closes the body of an answer: where there was one it did not read, the connection is lost to it.
-While it works it says nothing, and a 401 ends it for good.
+It gives up after three seconds and tries everything once. It keeps a connection between polls but
+never closes the body of an answer: where there is one that it did not read, it has lost that
+connection. While it works it says nothing, and a 401 ends it for good.
 """
 
 import asyncio
@@ -49,9 +49,7 @@ class OldAgent:
         await self._report("POST", f"/agent/message/{kind}", {"message": message})
 
     async def delay(self, message: str, duration: str) -> None:
-        await self._report(
-            "POST", "/agent/job/delayed", {"message": message, "duration": duration}
-        )
+        await self._report("POST", "/agent/job/delayed", {"message": message, "duration": duration})
 
     async def add(self, message: str) -> None:
         await self._report("POST", "/agent/job/add", {"message": message})
@@ -105,4 +103,4 @@ def is_read(said: Said) -> bool:
     reads nothing, and neither of an answer it likes but expects nothing in."""
     if said.status == 204 or said.headers.get("content-length") == "0":
         return True
-    return said.status == 200 or 400 <= said.status < 500 and said.status != 401
+    return said.status == 200 or (400 <= said.status < 500 and said.status != 401)

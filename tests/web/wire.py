@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -67,6 +68,13 @@ class Line:
     async def close(self) -> None:
         self._writer.close()
         await asyncio.wait([asyncio.ensure_future(self._writer.wait_closed())])
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what a caller cannot see happen."""
+    async with asyncio.timeout(PATIENCE):
+        while not await true():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 def request(

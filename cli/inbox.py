@@ -1,0 +1,90 @@
+"""Mail as the settings say it: where commands are handed in, where answers go, what is missing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapters import read_options
+from adapters.smtp.options import Options, check, client_tls, read_smarthost, server_tls
+from cli.banner import Inbox, is_loopback, reachable
+from cli.finding import Finding
+from core.settings import Settings
+
+PLATFORM = "smtp"
+PATIENCE = 5.0
+
+
+def find_inbox(settings: Settings) -> Inbox | None:
+    """That of the first mail adapter there is."""
+    for name, section in settings.adapters.items():
+        if section.get("kind", name) == PLATFORM:
+            values = {key: value for key, value in section.items() if key != "kind"}
+            return make_inbox(name, read_options(Options, name, values), settings)
+    return None
+
+
+def make_inbox(name: str, options: Options, settings: Settings) -> Inbox:
+    server = read_smarthost(name, options)
+    folder = None if server else Path(options.maildir or settings.data / "outbox")
+    return Inbox(options.host, options.port, options.address, options.domain, folder)
+
+
+def check_inbox(name: str, options: Options, settings: Settings) -> Iterator[Finding]:
+    """Raises SettingsError for what stops the start."""
+    check(name, options)
+    client_tls(name, options)
+    tls = server_tls(name, options) is not None
+    yield check_socket(name, options)
+    if not is_loopback(options.host) and not tls:
+        todo = "Set tls_cert and tls_key: secret addresses and commands travel in the clear."
+        yield Finding("warn", name, f"Open to the network at {options.host} without TLS.", todo)
+    yield Finding("ok", name, f"Who writes is proven by {', '.join(proofs(options))}.")
+    yield check_way_out(name, options, settings)
+
+
+def check_socket(name: str, options: Options) -> Finding:
+    place = f"{reachable(options.host)}:{options.port}"
+    try:
+        greeting = greet(reachable(options.host), options.port)
+    except ConnectionRefusedError:
+        return Finding("ok", name, f"{place} is free; the inbox is not running.")
+    except OSError as error:
+        return Finding("fail", name, f"{place}: {error}", f"See [adapters.{name}] host.")
+    if greeting.startswith(f"220 {options.domain} "):
+        return Finding("ok", name, f"The inbox runs at {place}.")
+    todo = f"Stop what listens there, or choose another port: SKADI_ADAPTERS__{name.upper()}__PORT."
+    return Finding("fail", name, f"At {place} another program answers.", todo)
+
+
+def greet(host: str, port: int) -> str:
+    """What a mail server says to who connects."""
+    with socket.create_connection((host, port), PATIENCE) as connection:
+        greeting = connection.recv(512).decode("latin-1")
+        connection.sendall(b"QUIT\r\n")
+        return greeting
+
+
+def proofs(options: Options) -> Iterator[str]:
+    yield "secret addresses"
+    if options.signed_replies:
+        yield "signed reply addresses"
+    if options.auth:
+        yield "SMTP AUTH"
+    if options.dkim_domains:
+        yield f"DKIM of {', '.join(options.dkim_domains)}"
+
+
+def check_way_out(name: str, options: Options, settings: Settings) -> Finding:
+    server = read_smarthost(name, options)
+    if server and server.tls != "none":
+        return Finding("ok", name, f"Answers go to {server.host}:{server.port} by {server.tls}.")
+    if server:
+        todo = "Set smarthost_tls unless the way there is your own."
+        return Finding("warn", name, f"Answers go to {server.host} without TLS.", todo)
+    inbox = make_inbox(name, options, settings)
+    if is_loopback(options.host):
+        return Finding("ok", name, f"Answers go into {inbox.outbox}, a Maildir on this machine.")
+    todo = "Set smarthost, or nobody but this machine reads the answers."
+    return Finding("warn", name, f"Answers go into {inbox.outbox}, a Maildir here.", todo)

@@ -1,0 +1,48 @@
+"""Which messages have been answered: a repeat gets the same answer and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.chat import Reply
+from core.errors import Unavailable
+from core.model import Clock, utc_now
+from core.store import Store
+from core.store.rows import digest
+
+LEASE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A message that was answered before; `reply` None: nothing was said to it."""
+
+    reply: Reply | None
+
+
+class Messages:
+    def __init__(self, store: Store, *, clock: Clock = utc_now) -> None:
+        self._store = store.messages
+        self._clock = clock
+
+    async def begin(self, key: str) -> Answered | None:
+        """None: it is new, go on. Unavailable: it is being answered at this moment."""
+        if await self._store.begin(key, self._clock(), LEASE):
+            return None
+        finished, _, reply = await self._store.answer(key)
+        if not finished:
+            raise Unavailable("The same message is being answered right now.")
+        return Answered(reply)
+
+    async def finish(
+        self, key: str, account_id: str | None, reply: Reply | None, *, deliver: bool
+    ) -> None:
+        """Keep the answer; `deliver`: the platform takes none directly, so it becomes a delivery."""
+        owner = (account_id or "") if deliver else None
+        await self._store.finish(key, reply, self._clock(), deliver_for=owner)
+
+
+def message_key(adapter: str, sender_id: str, platform_key: str) -> str:
+    """What a repeat of a message has in common with it, in one digest."""
+    return digest(adapter, sender_id, platform_key)

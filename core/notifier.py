@@ -1,0 +1,277 @@
+"""From an event to the people who wait for it: leased, retried, and in the end a dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from core.accounts import Accounts
+from core.broker import Broker
+from core.chat import Abilities, Adapter, DeliveryError, Reply, Thread
+from core.errors import NotFound, SkadiError, Unavailable
+from core.model import Clock, Delivery, EventMessage, Job, new_id, utc_now
+from core.store import Store
+from core.store.rows import thread_key
+
+log = logging.getLogger(__name__)
+
+
+class Phrase(Protocol):
+    """Words for events; bots/ has them."""
+
+    def job(
+        self, job: Job, thread: Thread, *, language: str, abilities: Abilities, now: datetime
+    ) -> Reply: ...
+
+    def message(self, event: EventMessage, thread: Thread, *, language: str) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How hard we try. `lease`: how long one try may take."""
+
+    lease: timedelta = timedelta(seconds=60)
+    first_pause: timedelta = timedelta(seconds=2)
+    longest_pause: timedelta = timedelta(minutes=10)
+    give_up_after: timedelta = timedelta(days=1)
+    look: float = 2.0
+    """Seconds between two looks at what is due in the database, whatever the hints say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What to say now. `shown`: how far they know then; `seen`: how far we looked; `final`: the last word."""
+
+    reply: Reply | None
+    shown: int = 0
+    seen: int = 0
+    final: bool = True
+    again_at: datetime | None = None
+
+
+class Notifier:
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        adapters: Mapping[str, Adapter],
+        phrase: Phrase,
+        accounts: Accounts,
+        *,
+        clock: Clock = utc_now,
+        patience: Patience | None = None,
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._adapters = adapters
+        self._phrase = phrase
+        self._accounts = accounts
+        self._clock = clock
+        self._patience = patience or Patience()
+        self._lanes: dict[str, deque[str]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled; then what is being sent is finished."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hear())
+                group.create_task(self._look())
+        finally:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=self._patience.lease.total_seconds())
+
+    async def _hear(self) -> None:
+        consumer = new_id()[-8:]
+        while True:
+            try:
+                await self._enqueue(await self._broker.take_news(consumer, 5.0))
+            except Unavailable:
+                await asyncio.sleep(self._patience.look)
+
+    async def _look(self) -> None:
+        """Hints may be lost; what is due stands in the database."""
+        while True:
+            try:
+                await self._enqueue(await self._store.deliveries.due(self._clock(), 500))
+            except Unavailable as error:
+                log.warning("The notifier waits: %s", error)
+            await asyncio.sleep(self._patience.look)
+
+    async def tell_due(self) -> None:
+        """One look, told to the end; for tests and for the last moment of a process."""
+        await self._enqueue(await self._store.deliveries.due(self._clock(), 500))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _enqueue(self, delivery_ids: Iterable[str]) -> None:
+        for delivery_id in delivery_ids:
+            if thread := await self._store.deliveries.target(delivery_id):
+                self._join(thread_key(thread), delivery_id)
+
+    def _join(self, lane: str, delivery_id: str) -> None:
+        """One lane a target, so that a slow one holds up nobody else and order is kept within it."""
+        if waiting := self._lanes.get(lane):
+            if delivery_id not in waiting:
+                waiting.append(delivery_id)
+            return
+        if lane in self._lanes:
+            self._lanes[lane].append(delivery_id)
+            return
+        self._lanes[lane] = deque([delivery_id])
+        task = asyncio.create_task(self._drive(lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drive(self, lane: str) -> None:
+        waiting = self._lanes[lane]
+        try:
+            while waiting:
+                await self._tell(waiting.popleft())
+        except Unavailable as error:
+            log.warning("A delivery waits: %s", error)
+        except Exception:
+            log.exception("A delivery failed in a way nobody thought of.")
+        finally:
+            del self._lanes[lane]
+
+    async def _tell(self, delivery_id: str) -> None:
+        """Say what is new until they know all there is, or a try fails."""
+        behind = True
+        while behind:
+            delivery = await self._store.deliveries.claim(
+                delivery_id, self._clock(), self._patience.lease
+            )
+            if delivery is None:
+                return
+            behind = not await self._try(delivery)
+
+    async def _try(self, delivery: Delivery) -> bool:
+        """Whether they know all there is now, or have to wait."""
+        adapter = self._adapters.get(delivery.thread.adapter)
+        if adapter is None:
+            error = f"No adapter {delivery.thread.adapter} is configured here."
+            return await self._fail(delivery, DeliveryError(error, permanent=False))
+        try:
+            saying = await self._compose(delivery, adapter)
+            handle = delivery.handle
+            if saying.reply:
+                seconds = self._patience.lease.total_seconds() * 0.8
+                async with asyncio.timeout(seconds):
+                    handle = await adapter.send(saying.reply) or handle
+        except DeliveryError as error:
+            return await self._fail(delivery, error)
+        except TimeoutError:
+            return await self._fail(delivery, DeliveryError("It took too long.", permanent=False))
+        except (SkadiError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            log.exception("Delivery %s could not be made.", delivery.id)
+            return await self._fail(delivery, DeliveryError(repr(error)[:200], permanent=False))
+        return await self._store.deliveries.told(
+            delivery,
+            shown=saying.shown,
+            seen=saying.seen,
+            handle=handle,
+            final=saying.final,
+            again_at=saying.again_at,
+        )
+
+    async def _fail(self, delivery: Delivery, error: DeliveryError) -> bool:
+        now = self._clock()
+        over = now - (delivery.failing_since or now) >= self._patience.give_up_after
+        again_at = None if error.permanent or over else now + self._pause(delivery, error)
+        await self._store.deliveries.failed(delivery, str(error), now, again_at)
+        log.log(
+            logging.INFO if again_at else logging.WARNING,
+            "Delivery %s to %s failed (%s): %s",
+            delivery.id,
+            delivery.thread.adapter,
+            "tried again later" if again_at else "a dead letter now",
+            error,
+        )
+        return True
+
+    def _pause(self, delivery: Delivery, error: DeliveryError) -> timedelta:
+        """Back-off with jitter, never shorter than the platform asked for."""
+        patience = self._patience
+        grown: timedelta = min(
+            patience.first_pause * 2 ** min(delivery.attempts, 20), patience.longest_pause
+        )
+        jittered: timedelta = grown * random.uniform(0.5, 1.0)  # noqa: S311
+        return max(jittered, timedelta(seconds=error.retry_after or 0))
+
+    # What to say
+
+    async def _compose(self, delivery: Delivery, adapter: Adapter) -> Saying:
+        if delivery.job_id:
+            return await self._compose_job(delivery, adapter)
+        if delivery.event_id:
+            return await self._compose_message(delivery)
+        return Saying(await self._store.deliveries.reply(delivery.id))
+
+    async def _compose_message(self, delivery: Delivery) -> Saying:
+        event = await self._store.jobs.message(delivery.event_id or "")
+        if event is None:
+            return Saying(None)
+        language = await self._language(delivery.account_id)
+        return Saying(self._phrase.message(event, delivery.thread, language=language))
+
+    async def _compose_job(self, delivery: Delivery, adapter: Adapter) -> Saying:
+        job = await self._store.jobs.get(delivery.job_id or "")
+        if job is None:
+            return Saying(None)
+        again_at = worth_telling_at(delivery, job, adapter.abilities)
+        if again_at is None or again_at > self._clock():
+            return Saying(None, delivery.shown_seq, job.seq, job.status.final, again_at)
+        reply = self._phrase.job(
+            job,
+            delivery.thread,
+            language=await self._language(delivery.account_id),
+            abilities=adapter.abilities,
+            now=self._clock(),
+        )
+        reply = replace(reply, replaces=delivery.handle)
+        return Saying(reply, job.seq, job.seq, job.status.final)
+
+    async def _language(self, account_id: str) -> str:
+        try:
+            return (await self._accounts.get(account_id)).language
+        except NotFound:
+            return "en"
+
+
+def worth_telling_at(delivery: Delivery, job: Job, abilities: Abilities) -> datetime | None:
+    """When the job's present state deserves to be told here; None: not at all."""
+    if delivery.shown_seq >= job.seq:
+        return None
+    if abilities.edits or job.status.final:
+        return job.created_at
+    if delivery.shown_seq > 0 or abilities.accepts_after is None:
+        return None
+    return job.created_at + timedelta(seconds=abilities.accepts_after)
+
+
+class Letters:
+    """What could not be delivered: looked at, tried again, dropped."""
+
+    def __init__(self, store: Store, *, clock: Clock = utc_now) -> None:
+        self._store = store.deliveries
+        self._clock = clock
+
+    async def list(self, account_id: str | None = None, limit: int = 100) -> Sequence[Delivery]:
+        return await self._store.dead(account_id, limit)
+
+    async def retry(self, delivery_id: str) -> None:
+        if not await self._store.revive(delivery_id, self._clock()):
+            raise NotFound("There is no such dead letter.", code="LetterNotFound", id=delivery_id)
+
+    async def drop(self, delivery_id: str) -> None:
+        if not await self._store.drop(delivery_id):
+            raise NotFound("There is no such dead letter.", code="LetterNotFound", id=delivery_id)

@@ -1,0 +1,216 @@
+"""What is asked about jobs and their events, and the facts that change them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import BindParameter, Row, Select, bindparam, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import schema
+from core.broker import News
+from core.chat import Thread
+from core.events import job_news, message_news
+from core.model import ACTIVE, UNFINISHED, EventJobStatus, EventMessage, Job, JobStatus
+from core.store.batch import AddJob, AddMessage, Change, MoveJob
+from core.store.database import Database
+from core.store.ledger import Ledger
+from core.store.rows import STATUS, thread_key, to_job
+
+jobs, results, events = schema.jobs, schema.results, schema.events
+
+WHOLE = select(jobs, results.c.text.label("result")).outerjoin(
+    results, results.c.job_id == jobs.c.id
+)
+
+
+class JobStore:
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database = database
+        self._ledger = ledger
+
+    async def add(self, fact: AddJob) -> Change:
+        return await self._ledger.enter(fact)
+
+    async def move(self, fact: MoveJob) -> Change:
+        return await self._ledger.enter(fact)
+
+    async def say(self, fact: AddMessage) -> None:
+        await self._ledger.enter(fact)
+
+    async def get(self, job_id: str) -> Job | None:
+        found = await self._read(WHOLE.where(jobs.c.id == job_id))
+        # The comparison in Python is exact whatever the database's collation pads or folds.
+        return next((job for job in found if job.id == job_id), None)
+
+    async def by_key(self, key: str) -> Job | None:
+        messages = schema.messages
+        query = WHOLE.join(messages, messages.c.job_id == jobs.c.id)
+        found = await self._read(query.where(messages.c.message_key == key))
+        return found[0] if found else None
+
+    async def ending_in(self, account_id: str, tail: str, limit: int) -> Sequence[Job]:
+        query = WHOLE.where(
+            jobs.c.account_id == account_id, jobs.c.id.endswith(tail, autoescape=True)
+        )
+        return await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
+
+    async def in_thread(self, account_id: str, thread: Thread, limit: int) -> Sequence[Job]:
+        query = WHOLE.where(
+            jobs.c.thread_key == thread_key(thread), jobs.c.account_id == account_id
+        )
+        return await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
+
+    async def recent(self, account_id: str, agent_id: str | None, limit: int) -> Sequence[Job]:
+        query = WHOLE.where(jobs.c.account_id == account_id)
+        if agent_id:
+            query = query.where(jobs.c.agent_id == agent_id)
+        return await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
+
+    async def unfinished(self, account_id: str, agent_id: str | None, limit: int) -> Sequence[Job]:
+        query = WHOLE.where(jobs.c.account_id == account_id, jobs.c.status.in_(sorted(UNFINISHED)))
+        if agent_id:
+            query = query.where(jobs.c.agent_id == agent_id)
+        return await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
+
+    async def of_agent(
+        self, agent_id: str, statuses: frozenset[JobStatus], limit: int
+    ) -> Sequence[Job]:
+        query = WHOLE.where(jobs.c.status.in_(sorted(statuses)), jobs.c.agent_id == agent_id)
+        return await self._read(query.order_by(jobs.c.id).limit(limit))
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Job]:
+        return await self._read(
+            WHOLE.where(jobs.c.due_at <= now).order_by(jobs.c.due_at).limit(limit)
+        )
+
+    async def leased_until(self, agent_ids: Sequence[str], now: datetime) -> dict[str, datetime]:
+        """Agents of protocol 0 that hold a job within its lease, and until when."""
+        query = (
+            select(jobs.c.agent_id, func.max(jobs.c.due_at).label("until"))
+            .where(jobs.c.status.in_(sorted(ACTIVE)), jobs.c.agent_id.in_(agent_ids))
+            .where(jobs.c.journal == "", jobs.c.due_at > now)
+            .group_by(jobs.c.agent_id)
+        )
+        async with self._database.reading() as connection:
+            return {row.agent_id: row.until for row in await connection.execute(query)}
+
+    async def queuing(
+        self, before: datetime, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """(agent, job) of what waits since before a moment, a page at a time in the order of both."""
+        agent_id, job_id = after
+        query = (
+            select(jobs.c.agent_id, jobs.c.id)
+            .where(jobs.c.status == JobStatus.QUEUING.value, jobs.c.created_at < before)
+            .where(
+                (jobs.c.agent_id > agent_id)
+                | ((jobs.c.agent_id == agent_id) & (jobs.c.id > job_id))
+            )
+            .order_by(jobs.c.agent_id, jobs.c.id)
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [(row.agent_id, row.id) for row in await connection.execute(query)]
+
+    async def handed_out(self, limit: int) -> Sequence[tuple[str, str]]:
+        """(agent, job) of what was handed to a journal and never reported on."""
+        query = select(jobs.c.agent_id, jobs.c.id).where(jobs.c.status == JobStatus.SENT.value)
+        query = query.where(jobs.c.journal != "").limit(limit)
+        async with self._database.reading() as connection:
+            return [(row.agent_id, row.id) for row in await connection.execute(query)]
+
+    async def unannounced(
+        self, before: datetime, limit: int
+    ) -> Sequence[tuple[str, Sequence[News]]]:
+        """Batches committed before a moment that nobody is known to have announced, and their news."""
+        table = schema.announcements
+        query = select(table).where(table.c.created_at < before).order_by(table.c.id).limit(limit)
+        async with self._database.reading() as connection:
+            rows = list(await connection.execute(query))
+            return [(row.id, await _news(connection, row.event_ids.split())) for row in rows]
+
+    async def postpone(self, job_id: str, seq: int, due_at: datetime) -> None:
+        """Look at a waiting job again at another moment, unless it has moved meanwhile."""
+        change = update(jobs).where(jobs.c.id == job_id, jobs.c.seq == seq).values(due_at=due_at)
+
+        async def deed(connection: AsyncConnection) -> None:
+            await connection.execute(change)
+
+        await self._database.write(deed)
+
+    async def strike_off(self, batch_id: str) -> None:
+        """A batch has been announced after all."""
+        table = schema.announcements
+
+        async def deed(connection: AsyncConnection) -> None:
+            await connection.execute(delete(table).where(table.c.id == batch_id))
+
+        await self._database.write(deed)
+
+    async def message(self, event_id: str) -> EventMessage | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(events).where(events.c.id == event_id))).first()
+        return to_message(row) if row else None
+
+    async def history(self, job_id: str) -> Sequence[tuple[int, JobStatus, datetime]]:
+        """(seq, status, moment) of every event of a job."""
+        query = select(events.c.seq, events.c.status, events.c.created_at)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(
+                query.where(events.c.job_id == job_id).order_by(events.c.seq)
+            )
+            return [(row.seq, STATUS[row.status], row.created_at) for row in rows]
+
+    async def _read(self, query: Select[Any]) -> Sequence[Job]:
+        async with self._database.reading() as connection:
+            return [to_job(row) for row in await connection.execute(query)]
+
+
+async def _news(connection: AsyncConnection, event_ids: Sequence[str]) -> Sequence[News]:
+    """Said again, an event tells of its job as it stands now; its own status and result are kept."""
+    ids: BindParameter[Any] = bindparam("ids", expanding=True)
+    found = await connection.execute(
+        select(events).where(events.c.id.in_(ids)).order_by(events.c.id), {"ids": list(event_ids)}
+    )
+    rows = list(found)
+    job_ids = sorted({row.job_id for row in rows if row.job_id})
+    told = {
+        row.id: row
+        for row in await connection.execute(WHOLE.where(jobs.c.id.in_(ids)), {"ids": job_ids})
+    }
+    news = []
+    for row in rows:
+        if row.job_id is None:
+            news.append(message_news(to_message(row), await _delivery_of(connection, row.id)))
+        elif (found_job := told.get(row.job_id)) is not None and found_job.callback != "disable":
+            event = EventJobStatus(row.id, row.seq, _as_it_was(found_job, row), row.created_at)
+            news.append(job_news(event, found_job.delivery_id or ""))
+    return news
+
+
+def _as_it_was(job_row: Row[Any], event_row: Row[Any]) -> Job:
+    job = to_job(job_row)
+    if event_row.seq == job.seq:
+        return job
+    return replace(job, status=STATUS[event_row.status], result=event_row.body)
+
+
+async def _delivery_of(connection: AsyncConnection, event_id: str) -> str:
+    table = schema.deliveries
+    query = select(table.c.id).where(table.c.event_id == event_id)
+    return (await connection.execute(query)).scalar() or ""
+
+
+def to_message(row: Row[Any]) -> EventMessage:
+    return EventMessage(
+        id=row.id,
+        account_id=row.account_id,
+        agent_id=row.agent_id,
+        created_at=row.created_at,
+        **orjson.loads(row.body),
+    )

@@ -1,0 +1,192 @@
+"""Group commit: what callers hand in while one batch is being written becomes the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core import schema
+from core.errors import SkadiError, Unavailable
+from core.model import Clock, Times
+from core.store.batch import FORGET, Batch, Change, Fact
+from core.store.database import Database, is_away, is_collision
+from core.store.known import Known
+
+LONGEST_BATCH = 500
+LARGEST_BATCH = 4 * 1024 * 1024  # bytes
+PATIENCE = 20.0
+"""Seconds a fact waits for a database that is away: an old agent reports once, so it is worth waiting."""
+PAUSE = 0.25
+
+log = logging.getLogger(__name__)
+
+Announce = Callable[[Batch], Awaitable[bool]]
+"""Says a committed batch to the broker; whether it got through. Raises nothing."""
+
+
+@dataclass(slots=True)
+class Entry:
+    fact: Fact
+    future: asyncio.Future[Change]
+
+
+class Ledger:
+    """Callers await one fact each and see nothing of the batches."""
+
+    def __init__(self, database: Database, clock: Clock, times: Times) -> None:
+        self._database = database
+        self._clock = clock
+        self._times = times
+        self._waiting: deque[Entry] = deque()
+        self._spent: list[str] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._known = Known()
+        self._telling: set[asyncio.Task[None]] = set()
+        self.announce: Announce = _keep_silent
+
+    async def enter(self, fact: Fact) -> Change:
+        """Returns when the fact is committed and announced; raises what it was refused with.
+
+        A caller that is cancelled takes nothing back: its fact is written all the same."""
+        future: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Entry(fact, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        return await future
+
+    async def close(self) -> None:
+        """Finish what is in hand."""
+        while self._writer and not self._writer.done():
+            await asyncio.wait({self._writer})
+        if self._telling:
+            await asyncio.wait(self._telling)
+        if self._spent:
+            await self._forget()
+
+    async def _write_all(self) -> None:
+        while self._waiting or self._spent:
+            if self._waiting:
+                await self._write(self._take())
+            elif self._telling:
+                await asyncio.wait(self._telling, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await self._forget()
+
+    def _take(self) -> list[Entry]:
+        entries: list[Entry] = []
+        size = 0
+        while self._waiting and len(entries) < LONGEST_BATCH:
+            size += self._waiting[0].fact.size
+            if entries and size > LARGEST_BATCH:
+                break
+            entries.append(self._waiting.popleft())
+        return entries
+
+    async def _write(self, entries: list[Entry]) -> None:
+        try:
+            batch = await self._commit([entry.fact for entry in entries])
+        except Exception as error:
+            await self._write_apart(entries, error)
+        else:
+            self._tell(batch, entries)
+
+    async def _write_apart(self, entries: list[Entry], error: Exception) -> None:
+        """One bad fact fails alone."""
+        if len(entries) > 1 and not isinstance(error, Unavailable):
+            for entry in entries:
+                await self._write([entry])
+            return
+        if not isinstance(error, Unavailable):
+            log.error("A fact could not be written: %r", error, exc_info=error)
+        for entry in entries:
+            _fail(entry.future, error)
+
+    async def _commit(self, facts: Sequence[Fact]) -> Batch:
+        """Write the batch, again while transactions collide, and patiently while the database is away."""
+        give_up = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            batch = Batch(facts, self._times, self._clock(), self._known)
+            spent, self._spent = self._spent, []
+            try:
+                await self._attempt(batch, spent)
+                batch.remember()
+                return batch
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                self._spent += spent
+                if is_collision(error):
+                    pause = 0.005
+                elif not is_away(error):
+                    raise
+                elif await self._was_committed(batch, give_up):
+                    return batch
+                else:
+                    pause = PAUSE
+                if asyncio.get_running_loop().time() >= give_up:
+                    raise Unavailable("The database does not answer.") from error
+            await asyncio.sleep(pause)
+
+    async def _attempt(self, batch: Batch, spent: Sequence[str]) -> None:
+        async with self._database.ledger_engine.connect() as connection:
+            await connection.execution_options(writes=True)
+            async with connection.begin():
+                await batch.write(connection, self._database, spent)
+
+    async def _was_committed(self, batch: Batch, give_up: float) -> bool:
+        """A lost answer to COMMIT: ask what is there, waiting for a transaction that still ends."""
+        if not batch.witness:
+            return False
+        witness = select(schema.events.c.id).where(schema.events.c.id == batch.witness)
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with self._database.engine.connect() as connection:
+                    found = await connection.execute(witness.with_for_update())
+                    return found.first() is not None
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                if loop.time() >= give_up:
+                    raise Unavailable("The database does not answer.") from error
+            await asyncio.sleep(PAUSE)
+
+    def _tell(self, batch: Batch, entries: list[Entry]) -> None:
+        """Announce without holding up the next batch; the callers are answered after it."""
+        task = asyncio.create_task(self._tell_all(batch, entries))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_all(self, batch: Batch, entries: list[Entry]) -> None:
+        if batch.witness and await self.announce(batch):
+            self._spent.append(batch.id)
+        for entry, outcome in zip(entries, batch.outcomes, strict=True):
+            if isinstance(outcome, SkadiError):
+                _fail(entry.future, outcome)
+            elif not entry.future.done():
+                entry.future.set_result(outcome)
+
+    async def _forget(self) -> None:
+        """Nobody waits for this; where it fails, the batch is announced once more, which is harmless."""
+        spent, self._spent = self._spent, []
+
+        async def deed(connection: AsyncConnection) -> None:
+            await connection.execute(FORGET, {"ids": spent})
+
+        try:
+            await self._database.write(deed)
+        except (SkadiError, SQLAlchemyError) as error:
+            log.warning("%d announced batches could not be struck off: %s", len(spent), error)
+
+
+def _fail(future: asyncio.Future[Change], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # a caller that has gone is no reason for a warning
+
+
+async def _keep_silent(_batch: Batch) -> bool:
+    return True

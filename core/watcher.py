@@ -1,0 +1,122 @@
+"""The timetable: every so often, each noun looks at what is due. Two watchers do no harm."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.agents import Agents
+from core.broker import Broker
+from core.errors import Unavailable
+from core.jobs import Jobs
+from core.model import Clock, utc_now
+from core.store import Store
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+FRESH = timedelta(seconds=5)
+"""What is younger is still being said by who committed it."""
+KEEP_MESSAGES = timedelta(days=7)
+"""Longer than any platform repeats a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """Seconds between two runs of each sweep."""
+
+    due: float = 1.0
+    absent: float = 5.0
+    remind: float = 5.0
+    facts: float = 1.0
+    tidy: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    name: str
+    every: float
+    run: Callable[[], Awaitable[object]]
+
+
+class Watcher:
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        agents: Agents,
+        jobs: Jobs,
+        *,
+        clock: Clock = utc_now,
+        timetable: Timetable | None = None,
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._agents = agents
+        self._jobs = jobs
+        self._clock = clock
+        times = timetable or Timetable()
+        self.sweeps = (
+            Sweep("facts", times.facts, self.remind_facts),
+            Sweep("due", times.due, self.sweep_due),
+            Sweep("ready", times.remind, self.remind_ready),
+            Sweep("events", times.remind, self.remind_events),
+            Sweep("absent", times.absent, agents.sweep_absent),
+            Sweep("tidy", times.tidy, self.tidy),
+        )
+
+    async def run(self) -> None:
+        """Until cancelled. At the start everything is said once."""
+        async with asyncio.TaskGroup() as group:
+            for sweep in self.sweeps:
+                group.create_task(self._repeat(sweep))
+
+    async def _repeat(self, sweep: Sweep) -> None:
+        while True:
+            await self.run_once(sweep)
+            await asyncio.sleep(sweep.every)
+
+    async def run_once(self, sweep: Sweep) -> None:
+        """A failing sweep is logged and comes again; the others go on."""
+        try:
+            await sweep.run()
+        except Unavailable as error:
+            log.warning("Sweep %s waits: %s", sweep.name, error)
+        except Exception:
+            log.exception("Sweep %s failed.", sweep.name)
+
+    async def sweep_due(self) -> None:
+        while await self._jobs.sweep(PAGE) >= PAGE:
+            pass
+
+    async def remind_facts(self) -> None:
+        """Which epoch of facts holds; another program (the command line) may have changed them."""
+        await self._broker.set_epoch(await self._store.facts.epoch())
+
+    async def remind_ready(self) -> None:
+        """What the database calls queuing, and what journals were handed, is said to the broker again."""
+        after = ("", "")
+        before = self._clock() - FRESH
+        while page := await self._store.jobs.queuing(before, after, PAGE):
+            await self._broker.tell([], page)
+            after = page[-1]
+        for agent_id, job_id in await self._store.jobs.handed_out(PAGE):
+            await self._broker.hand_out(agent_id, job_id)
+
+    async def remind_events(self) -> None:
+        """Events of commits that nobody is known to have announced."""
+        before = self._clock() - FRESH
+        while page := await self._store.jobs.unannounced(before, PAGE):
+            for batch_id, news in page:
+                await self._broker.tell(news)
+                await self._store.jobs.strike_off(batch_id)
+
+    async def tidy(self) -> None:
+        """Forget what nobody can ask for any more."""
+        now = self._clock()
+        await self._store.notes.forget(now)
+        while await self._store.messages.forget(now - KEEP_MESSAGES, PAGE) >= PAGE:
+            pass

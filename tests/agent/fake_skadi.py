@@ -1,0 +1,301 @@
+"""A small Skadi on a real socket: it keeps to the protocol, and notes who does not."""
+
+import json
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "abcdefghij0123456789"
+ENDS = {"succeed": "succeeded", "fail": "failed"}
+
+
+@dataclass
+class FakeJob:
+    id: str
+    message: str
+    status: str = "queuing"
+    journal: str | None = None
+    # How often it was handed out.
+    handed: int = 0
+    runnings: list[str] = field(default_factory=list)
+    ends: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def result(self) -> str:
+        [(_, result)] = self.ends
+        return result
+
+
+@dataclass(frozen=True)
+class Poll:
+    at: float
+    wait: float | None
+    slots: int | None
+    journal: str | None
+    holding: tuple[str, ...] | None
+
+
+class FakeSkadi:
+    """`changed` is notified of whatever happens; the fields below it may be set by a test."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.jobs: dict[str, FakeJob] = {}
+        self.polls: list[Poll] = []
+        self.posts: list[tuple[str, dict[str, Any]]] = []
+        self.headers: list[dict[str, str]] = []
+        self.cancel: list[str] = []
+        self.tokens = {TOKEN}
+        self.prefix = ""
+        # The original server: knows nothing of wait, slots, journal and holding.
+        self.old = False
+        # The next claims are committed, but their answers are lost.
+        self.lose_answers = 0
+        # Every call, or every report, is answered with this.
+        self.answer_all: int | None = None
+        self.answer_reports: int | None = None
+        self.location = ""
+        # Job ids that are handed out whatever their status.
+        self.hand_out_again: list[str] = []
+        self.port = 0
+        self._server: Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
+
+    def __enter__(self) -> "FakeSkadi":
+        self.come()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.go()
+
+    def come(self) -> None:
+        """Listen; after an absence on the same port as before."""
+        self._server = Server(self)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def go(self) -> None:
+        """Be away: nobody listens, and every open connection is cut."""
+        server, self._server = self._server, None
+        if server:
+            server.shutdown()
+            server.server_close()
+            server.cut()
+        with self.changed:
+            self.changed.notify_all()
+
+    @property
+    def here(self) -> bool:
+        return self._server is not None
+
+    def submit(self, message: str) -> FakeJob:
+        with self.changed:
+            job = FakeJob(f"job{len(self.jobs):017d}", message)
+            self.jobs[job.id] = job
+            self.changed.notify_all()
+        return job
+
+    def until(self, condition: Callable[[], object], seconds: float = 8) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, seconds), "it did not happen in time"
+
+    def until_ended(self, *jobs: FakeJob, seconds: float = 8) -> None:
+        self.until(lambda: all(job.ends for job in jobs), seconds)
+
+    # What the server decides. Each is called with `changed` held.
+
+    def next_for(self, poll: Poll) -> FakeJob | None:
+        if self.hand_out_again:
+            return self.jobs[self.hand_out_again[0]]
+        lost = [job for job in self.jobs.values() if self.was_lost(job, poll)]
+        free = self.old or poll.slots is None or poll.slots > 0
+        queue = [job for job in self.jobs.values() if job.status == "queuing"] if free else []
+        return next(iter([*lost, *queue]), None)
+
+    def was_lost(self, job: FakeJob, poll: Poll) -> bool:
+        return (
+            not self.old
+            and poll.journal is not None
+            and poll.holding is not None
+            and job.status == "sent"
+            and job.journal == poll.journal
+            and job.id not in poll.holding
+            and not job.runnings
+        )
+
+    def report(self, job: FakeJob, verb: str, result: str) -> tuple[int, str]:
+        if verb == "running":
+            if job.status not in ("sent", "running"):
+                return 400, "JobNotFound"
+            job.status = "running"
+            job.runnings.append(result)
+        elif job.status in ("succeeded", "failed", "canceled"):
+            return 400, "JobFinished"
+        else:
+            job.status = ENDS[verb]
+            job.ends.append((verb, result))
+        return 204, ""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, fake: FakeSkadi) -> None:
+        self.fake = fake
+        self.connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", fake.port), Door)
+
+    def cut(self) -> None:
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def handle_error(self, request: object, address: object) -> None:
+        """A caller that goes in the middle of a call is no fault of the server."""
+
+
+class Door(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.fake = self.server.fake
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
+
+    def log_message(self, *anything: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if not self.admit():
+            return
+        path, query = self.address()
+        if path == "/status":
+            self.answer(204)
+        elif path == "/agent/job":
+            self.poll(query)
+        else:
+            self.refuse(404, "NotFound")
+
+    def do_PUT(self) -> None:
+        fields = self.fields()
+        if not self.admit():
+            return
+        _, kind, jobs, job, verb = (self.address()[0] + "/////").split("/")[:5]
+        if (kind, jobs) != ("agent", "jobs") or verb not in ("running", *ENDS):
+            return self.refuse(404, "NotFound")
+        if self.fake.answer_reports:
+            return self.refuse(self.fake.answer_reports, "Passing")
+        with self.fake.changed:
+            status, key = self.judge(job, verb, str(fields.get("result", "")))
+            self.fake.changed.notify_all()
+        return self.refuse(status, key) if key else self.answer(status)
+
+    def judge(self, job: str, verb: str, result: str) -> tuple[int, str]:
+        if job not in self.fake.jobs:
+            return 404, "NotFound"
+        return self.fake.report(self.fake.jobs[job], verb, result)
+
+    def do_POST(self) -> None:
+        fields = self.fields()
+        if not self.admit():
+            return
+        with self.fake.changed:
+            self.fake.posts.append((self.address()[0], fields))
+            self.fake.changed.notify_all()
+        self.answer(202 if "/message/" in self.path else 201)
+
+    def admit(self) -> bool:
+        self.fake.headers.append(dict(self.headers.items()))
+        if self.fake.answer_all:
+            self.refuse(self.fake.answer_all, "Passing")
+        elif self.path.endswith("/status"):
+            return True
+        elif self.headers.get("Authorization", "").removeprefix("Bearer ") not in self.fake.tokens:
+            self.refuse(401, "Unauthorized")
+        else:
+            return True
+        return False
+
+    def address(self) -> tuple[str, dict[str, str]]:
+        parts = urlsplit(self.path)
+        query = parse_qs(parts.query, keep_blank_values=True)
+        return parts.path.removeprefix(self.fake.prefix), {k: v[0] for k, v in query.items()}
+
+    def fields(self) -> dict[str, Any]:
+        length = int(self.headers.get("Content-Length", "0"))
+        found: dict[str, Any] = json.loads(self.rfile.read(length) or b"{}")
+        return found
+
+    def poll(self, query: dict[str, str]) -> None:
+        with self.fake.changed:
+            poll = understand(query)
+            self.fake.polls.append(poll)
+            self.fake.changed.notify_all()
+            body = self.hold(poll)
+            if body and self.fake.lose_answers and "id" in body:
+                self.fake.lose_answers -= 1
+                self.close_connection = True
+                return
+        self.answer(200 if body else 204, body)
+
+    def hold(self, poll: Poll) -> dict[str, Any] | None:
+        wait = 0 if self.fake.old else poll.wait or 0
+        deadline = time.monotonic() + wait
+        while self.caller_is_there() and self.fake.here:
+            job = self.fake.next_for(poll)
+            if job:
+                job.status, job.journal, job.handed = "sent", poll.journal, job.handed + 1
+                self.fake.changed.notify_all()
+                return {"id": job.id, "message": job.message}
+            if self.fake.cancel:
+                return {"cancel": self.fake.cancel}
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self.fake.changed.wait(left)
+        return None
+
+    def caller_is_there(self) -> bool:
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return not readable or bool(self.connection.recv(1, socket.MSG_PEEK))
+
+    def answer(self, status: int, body: object = None) -> None:
+        content = json.dumps(body).encode() if body else b""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        if self.fake.location:
+            self.send_header("Location", self.fake.location)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def refuse(self, status: int, key: str) -> None:
+        self.answer(status, {"error": key, "message": "as the test wants it"})
+
+
+def understand(query: dict[str, str]) -> Poll:
+    holding = query.get("holding")
+    return Poll(
+        time.monotonic(),
+        float(query["wait"]) if "wait" in query else None,
+        int(query["slots"]) if "slots" in query else None,
+        query.get("journal"),
+        None if holding is None else tuple(filter(None, holding.split(","))),
+    )

@@ -1,0 +1,85 @@
+"""Durations as Go writes them, read and written."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.durations import parse_duration, spell_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("+0", 0),
+        ("90s", 90),
+        ("1h30m", 5400),
+        ("1h0m0s", 3600),
+        ("1.5h", 5400),
+        (".5m", 30),
+        ("5.s", 5),
+        ("-5m", -300),
+        ("+5m", 300),
+        ("300ms", 0.3),
+        ("15us", 0.000015),
+        ("15µs", 0.000015),
+        ("15μs", 0.000015),
+        ("1500ns", 0.000001),
+        ("1m1m", 120),
+        ("30m1h", 5400),
+    ],
+)
+def test_gos_syntax_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", "+", "1", "1.5", "s", ".s", "1d", "1 h", "1H", "--1s", "1h-5m", "h1", "1e3s", "１s", "∞"],
+)
+def test_what_go_would_not_read_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+def test_a_duration_beyond_gos_292_years_is_refused() -> None:
+    assert parse_duration("2562047h47m16.854775807s") > timedelta(days=292 * 365)
+    with pytest.raises(ValueError, match="too long"):
+        parse_duration("2562047h47m16.854775808s")
+    with pytest.raises(ValueError, match="too long"):
+        parse_duration("9" * 5000 + "h")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (45, "45s"),
+        (60, "1m"),
+        (5400, "1h30m"),
+        (3601, "1h1s"),
+        (172_800, "48h"),
+        (0.3, "0.3s"),
+        (61.5, "1m1.5s"),
+        (-90, "-1m30s"),
+    ],
+)
+def test_a_duration_is_written_short(seconds: float, text: str) -> None:
+    assert spell_duration(timedelta(seconds=seconds)) == text
+
+
+@given(st.timedeltas(timedelta(days=-100_000), timedelta(days=100_000)))
+def test_what_is_written_is_read_as_the_same(duration: timedelta) -> None:
+    assert parse_duration(spell_duration(duration)) == duration
+
+
+@given(st.text("0123456789.hmsnuµ+-", max_size=20) | st.text(max_size=20))
+def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
+    try:
+        duration = parse_duration(text)
+    except ValueError:
+        return
+    assert isinstance(duration, timedelta)
