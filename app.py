@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -26,40 +26,40 @@ from adapters import load as load_adapter
 from bots.bot import Bot
 from bots.commands import RESERVED
 from bots.notices import Notices
-from cli.banner import Places, http_address
-from cli.process import Role, play, raise_limits, settle, start_log
+from cli.demo import demo_role, is_wanted, read_aloud
+from cli.process import Misuse, Role, leave_with, play, raise_limits, settle, start_log
+from cli.server import Hosted, beat, serve
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker, open_broker
-from core.chat import Abilities, Adapter, Listener
-from core.errors import SettingsError, SkadiError, Unavailable
+from core.chat import Abilities, Adapter, Listener, Webhook
+from core.errors import SettingsError, SkadiError
 from core.jobs import Jobs
 from core.memory import Memory
 from core.messages import Messages
 from core.model import Times, utc_now
 from core.notebook import Notes
-from core.notifier import Letters, Notifier, Patience
-from core.settings import COMMANDS, ROLES, Settings, load
+from core.notifier import Letters, Notifier, Patience, Phrase
+from core.settings import COMMANDS, ROLES, Settings, load, unknown
 from core.store import Store, migrate
 from core.watcher import Timetable, Watcher
 from web.door import Door, make_app
 from web.settings import WebSettings
 
 FOLDER = Path(__file__).resolve().parent
-HEARTBEATS_MISSED = 3
-"""So many in a row, and agents could not have been heard: their silence begins anew."""
 
 log = logging.getLogger("skadi")
 
 
-# Settings → parts.
+# Settings → parts. Nothing is opened yet.
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every process is made of, whatever its roles are."""
+    """What every process is made of, whatever its roles."""
 
     settings: Settings
+    times: Times
     store: Store
     broker: Broker
     accounts: Accounts
@@ -68,45 +68,12 @@ class Parts:
     letters: Letters
     adapters: dict[str, Adapter]
 
-    async def ready(self) -> Mapping[str, str]:
-        """Whether the parts that may be away are there."""
-        return {
-            "database": await state(self.store.ping()),
-            "broker": await state(self.broker.presence(())),
-        }
 
-
-async def state(question: Awaitable[object]) -> str:
-    try:
-        await question
-    except SkadiError as error:
-        return error.message
-    return "ok"
-
-
-@asynccontextmanager
-async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    await prepare_database(settings)
+async def make_parts(settings: Settings) -> Parts:
     times = Times(settings.jobs.offline_after, settings.jobs.lease)
     store = await Store.open(settings.store_url, times=times, pool=settings.database.pool)
     broker = open_broker(settings.redis.url)
-    try:
-        await broker.open()
-        yield make_parts(settings, store, broker, times)
-    finally:
-        await broker.close()
-        await store.close()
-
-
-async def prepare_database(settings: Settings) -> None:
-    if not settings.database.url:
-        settings.data.mkdir(parents=True, exist_ok=True)
-    if settings.database.migrate:
-        await migrate(settings.store_url)
-
-
-def make_parts(settings: Settings, store: Store, broker: Broker, times: Times) -> Parts:
-    memory, adapters = Memory(), dict[str, Adapter]()
+    memory, adapters = Memory(store.facts, broker), dict[str, Adapter]()
     accounts = Accounts(store, memory=memory)
     agents = Agents(store, broker, accounts, times=times, reserved=RESERVED, memory=memory)
     jobs = Jobs(
@@ -119,4 +86,216 @@ def make_parts(settings: Settings, store: Store, broker: Broker, times: Times) -
         command_limit=settings.jobs.command_limit,
         result_limit=settings.jobs.result_limit,
     )
-    return Parts(settings, store, broker, accounts, agents, jobs, Letters(store), adapters)
+    return Parts(settings, times, store, broker, accounts, agents, jobs, Letters(store), adapters)
+
+
+def load_adapters(parts: Parts, notices: Notices) -> None:
+    """Every process has all of them: who submits and who tells may be different ones."""
+    platforms: dict[str, str] = {}
+    abilities: dict[str, Abilities] = {}
+    bot = Bot(
+        accounts=parts.accounts,
+        agents=parts.agents,
+        jobs=parts.jobs,
+        messages=Messages(parts.store),
+        platforms=platforms,
+        abilities=abilities,
+        clock=utc_now,
+        notices=notices,
+    )
+    for name, section in parts.settings.adapters.items():
+        around = Surroundings(
+            inbox=bot.handle,
+            notebook=Notes(parts.store, name),
+            keyring=parts.accounts,
+            clock=utc_now,
+            data=parts.settings.data,
+        )
+        adapter = parts.adapters[name] = load_adapter(name, section, around)
+        platforms[name], abilities[name] = adapter.platform, adapter.abilities
+
+
+@asynccontextmanager
+async def opened(parts: Parts) -> AsyncIterator[Parts]:
+    """The parts with their doors open, and closed again in the end."""
+    try:
+        await prepare_database(parts.settings)
+        await parts.broker.open()
+        yield parts
+    finally:
+        for adapter in parts.adapters.values():
+            await adapter.close()
+        await parts.broker.close()
+        await parts.store.close()
+
+
+async def prepare_database(settings: Settings) -> None:
+    if not settings.database.url:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    if settings.database.migrate:
+        await migrate(settings.store_url)
+
+
+# Parts → roles.
+
+
+def make_roles(parts: Parts, phrase: Phrase) -> dict[str, Role]:
+    """All that this program can play."""
+    listeners = {
+        name: cast(Listener, adapter)
+        for name, adapter in parts.adapters.items()
+        if hasattr(adapter, "listen")
+    }
+    return {
+        "web": partial(play_web, parts, make_door(parts)),
+        "worker": make_notifier(parts, phrase).run,
+        "watcher": make_watcher(parts).run,
+        **{name: partial(listen, listener) for name, listener in listeners.items()},
+    }
+
+
+async def play_web(parts: Parts, door: Door) -> None:
+    web = parts.settings.web
+    async with asyncio.TaskGroup() as group:
+        group.create_task(beat(parts.broker, web.heartbeat))
+        group.create_task(serve(door, web, stop=door.polls.close))
+
+
+async def listen(listener: Listener) -> None:
+    try:
+        await listener.listen()
+    except OSError as error:
+        section = f"[adapters.{listener.name}]"
+        setting = f"SKADI_ADAPTERS__{listener.name.upper()}__PORT"
+        raise SettingsError(
+            f"{section} cannot listen: {error.strerror or error}. Choose another port: {setting}."
+        ) from error
+
+
+def make_door(parts: Parts) -> Door:
+    web = parts.settings.web
+    routes = [
+        route
+        for adapter in parts.adapters.values()
+        if hasattr(adapter, "routes")
+        for route in cast(Webhook, adapter).routes
+    ]
+    return make_app(
+        agents=parts.agents,
+        jobs=parts.jobs,
+        accounts=parts.accounts,
+        broker=parts.broker,
+        ready=partial(ask_parts, parts),
+        clock=utc_now,
+        settings=WebSettings(
+            trust_proxy=web.trust_proxy,
+            longest_body=web.body_limit,
+            longest_report=web.report_limit,
+            body_seconds=web.body_time.total_seconds(),
+            longest_wait=web.max_wait.total_seconds(),
+            look_again=web.look_again.total_seconds(),
+        ),
+        extra_routes=routes,
+    )
+
+
+async def ask_parts(parts: Parts) -> Mapping[str, str]:
+    """What is away, for a load balancer and for people."""
+    questions = {"database": parts.store.ping(), "broker": parts.broker.presence(())}
+    answers = await asyncio.gather(*questions.values(), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, SkadiError):
+            raise answer
+    return {
+        name: answer.message if isinstance(answer, SkadiError) else "ok"
+        for name, answer in zip(questions, answers, strict=True)
+    }
+
+
+def make_notifier(parts: Parts, phrase: Phrase) -> Notifier:
+    chosen = parts.settings.notifier
+    patience = Patience(
+        lease=chosen.lease,
+        first_pause=chosen.first_pause,
+        longest_pause=chosen.longest_pause,
+        give_up_after=chosen.give_up,
+        look=chosen.look.total_seconds(),
+    )
+    return Notifier(
+        parts.store, parts.broker, parts.adapters, phrase, parts.accounts, patience=patience
+    )
+
+
+def make_watcher(parts: Parts) -> Watcher:
+    chosen = parts.settings.watcher
+    timetable = Timetable(
+        due=chosen.due.total_seconds(),
+        absent=chosen.absent.total_seconds(),
+        remind=chosen.remind.total_seconds(),
+        facts=chosen.facts.total_seconds(),
+        tidy=chosen.tidy.total_seconds(),
+    )
+    return Watcher(parts.store, parts.broker, parts.agents, parts.jobs, timetable=timetable)
+
+
+def choose_roles(words: Sequence[str], roles: Mapping[str, Role], settings: Settings) -> list[str]:
+    """Those that were named; all when none was. Raises SettingsError."""
+    for word in words:
+        if word in settings.adapters and word not in roles:
+            raise SettingsError(f"{word} is no role of its own: it is served by the role web.")
+        if word not in roles:
+            raise Misuse(unknown("python app.py", "role or command", word, (*roles, *COMMANDS)))
+    if words and set(words) != set(roles) and not settings.redis.url:
+        raise SettingsError(
+            f"Only {', '.join(words)}, and no [redis] url: without Redis the processes could not "
+            "hear each other. Start everything in one (python app.py), or set SKADI_REDIS__URL."
+        )
+    return list(words or roles)
+
+
+# The process.
+
+
+async def live(settings: Settings, words: Sequence[str]) -> None:
+    parts = await make_parts(settings)
+    notices = Notices(parts.times)
+    shown = Demo(parts.accounts, parts.agents, settings, FOLDER) if demo_wanted(settings) else None
+    load_adapters(parts, notices, shown.inbox if shown else None)
+    roles = make_roles(parts, shown.phrase(notices) if shown else notices)
+    names = choose_roles(words, roles, settings)
+    async with opened(parts):
+        settle()
+        log.info("playing %s; %s", ", ".join(names), about(settings))
+        playing = {name: roles[name] for name in names}
+        await play({**playing, "demo": shown.run} if shown and "web" in names else playing)
+
+
+@asynccontextmanager
+async def door_of_host() -> AsyncIterator[Door]:
+    """The role web for a server that is not ours."""
+    settings = load(FOLDER)
+    start_log(settings.log)
+    parts = await make_parts(settings)
+    load_adapters(parts, Notices(parts.times))
+    choose_roles(["web"], make_roles(parts, Notices(parts.times)), settings)
+    async with opened(parts):
+        ...
+
+
+app = Hosted(door_of_host)
+
+
+def run(words: Sequence[str]) -> None:
+    settings = load(FOLDER)
+    start_log(settings.log)
+    raise_limits()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(live(settings, words))
+
+
+def main(words: Sequence[str]) -> None:
+    ...
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -242,7 +242,8 @@ class Jobs:
         """One look for the next job, without waiting.
 
         `holding`: the unfinished jobs of the agent's journal (None: it keeps none). `sign`: what the
-        broker said to this poll, so that nothing is asked twice; None: look anyway. No SQL while nothing is ready."""
+        broker said to this poll, so that nothing is asked twice; None: look anyway.
+        No SQL while nothing is ready."""
         if journal or sign is None or sign.ready:
             await self._agents.meet(agent, journal)
         if (

@@ -64,8 +64,8 @@ ACTIVE = frozenset({JobStatus.SENT, JobStatus.RUNNING})
 UNFINISHED = frozenset(JobStatus) - FINAL
 
 Mover = Literal["agent", "account", "system", "watcher", "server"]
-"""Who moves a job: the agent that holds it, a person or program of the account, an upstream system, the watcher
-for what is due, or the server itself when an answer never left the house."""
+"""Who moves a job: the agent that holds it, a person or program of the account, an upstream
+system, the watcher for what is due, or the server itself when an answer never left the house."""
 
 MOVES: Mapping[tuple[JobStatus, JobStatus], frozenset[Mover]] = {
     (JobStatus.DELAYED, JobStatus.QUEUING): frozenset({"watcher"}),
@@ -149,7 +149,8 @@ class Channel:
 class Token:
     """A secret that speaks for an account or an upstream system; the secret itself is never stored.
 
-    `kind`: `account` (CI, programs), `system` (upstream, every account), `mail` (a secret command address)."""
+    `kind`: `account` (CI, programs), `system` (upstream, every account), `mail` (a secret
+    command address)."""
 
     id: str
     kind: Literal["account", "system", "mail"]
@@ -232,7 +233,8 @@ MessageType = Literal["text", "info", "warning", "auto"]
 class EventMessage:
     """An agent says something to its owner, or we say something about an agent.
 
-    `code` and `facts` are set for what we say ourselves (`AgentOnline`, `TwoJournals`); bots find the words."""
+    `code` and `facts` are set for what we say ourselves (`AgentOnline`, `TwoJournals`); bots find
+    the words."""
 
     id: str
     account_id: str

@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Sign
-from core.broker import Sign
 from core.errors import Forbidden, Unauthorized
 from core.model import Agent, Token
 from web.call import Call
@@ -29,11 +28,6 @@ class Auth:
 
     async def greet(self, call: Call, *, out: bool) -> tuple[Agent, Sign | None]:
         """The same, with what the broker says to that sign; `out`: with the jobs on their way."""
-        return await self._agents.greet(bearer(call), self._address(call), out=out)
-
-    async def greet(self, call: Call, *, out: bool = False) -> tuple[Agent, Sign | None]:
-        """The agent that calls, and what the broker knows of it: whether a job is ready, and (`out`) which
-        jobs its journal was handed."""
         return await self._agents.greet(bearer(call), self._address(call), out=out)
 
     async def token(self, call: Call) -> Token:

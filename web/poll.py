@@ -9,7 +9,7 @@ from functools import lru_cache
 from random import uniform
 from urllib.parse import parse_qsl
 
-from core.broker import Bell, Broker, Sign
+from core.broker import Bell, Broker
 from core.errors import Invalid
 from core.jobs import Claimed, Jobs
 from core.model import Agent, is_id

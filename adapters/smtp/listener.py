@@ -138,7 +138,7 @@ class Conversation(SMTP):
         return None if self._refused else super().eof_received()
 
     def dismiss(self) -> None:
-        if self._held or self.transport is None:
+        if self._held or self.transport is None or self.transport.is_closing():
             return
         if self._tls_protocol and not (self.session and self.session.ssl):
             self.abort()  # In the midst of the handshake nothing can be said.

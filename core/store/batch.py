@@ -342,7 +342,7 @@ def refusal_of(job: Job, move: MoveJob) -> SkadiError:
 
 def moved(job: Job, move: MoveJob, at: datetime, times: Times) -> Job:
     """The job after a move that was allowed. Its seq grows only when there is something to tell."""
-    wait = WHEN_DUE.get(move.to, lambda _: None)(times)
+    wait = WHEN_DUE[move.to](times) if move.to in WHEN_DUE else None
     due_at = at + wait if wait else None
     again = job.status is move.to
     if again and move.to is JobStatus.SENT:

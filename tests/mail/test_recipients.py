@@ -79,7 +79,7 @@ async def test_a_keyring_that_is_away_puts_the_mail_off(office: Office) -> None:
     async def away(secret: str) -> None:
         raise ConnectionError("mysql://root:hunter2@db")
 
-    office.keys.holder = away  # type: ignore[method-assign, assignment]
+    office.keys.holder = away  # type: ignore[method-assign]
     code, said = await office.post(office.letter())
     assert code == 451
     assert "hunter2" not in said
