@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -26,13 +25,13 @@ from adapters import load as load_adapter
 from bots.bot import Bot
 from bots.commands import RESERVED
 from bots.notices import Notices
-from cli.demo import demo_role, is_wanted, read_aloud
-from cli.process import Misuse, Role, leave_with, play, raise_limits, settle, start_log
+from cli.demo import Demo
+from cli.process import Misuse, Role, attempt, play, raise_limits, settle, start_log
 from cli.server import Hosted, beat, serve
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker, open_broker
-from core.chat import Abilities, Adapter, Listener, Webhook
+from core.chat import Abilities, Adapter, Inbox, Listener, Webhook
 from core.errors import SettingsError, SkadiError
 from core.jobs import Jobs
 from core.memory import Memory
@@ -40,7 +39,7 @@ from core.messages import Messages
 from core.model import Times, utc_now
 from core.notebook import Notes
 from core.notifier import Letters, Notifier, Patience, Phrase
-from core.settings import COMMANDS, ROLES, Settings, load, unknown
+from core.settings import COMMANDS, Settings, load, unknown
 from core.store import Store, migrate
 from core.watcher import Timetable, Watcher
 from web.door import Door, make_app
@@ -67,6 +66,8 @@ class Parts:
     jobs: Jobs
     letters: Letters
     adapters: dict[str, Adapter]
+    serving: asyncio.Event
+    """Set when this process answers over HTTP."""
 
 
 async def make_parts(settings: Settings) -> Parts:
@@ -86,10 +87,23 @@ async def make_parts(settings: Settings) -> Parts:
         command_limit=settings.jobs.command_limit,
         result_limit=settings.jobs.result_limit,
     )
-    return Parts(settings, times, store, broker, accounts, agents, jobs, Letters(store), adapters)
+    return Parts(
+        settings=settings,
+        times=times,
+        store=store,
+        broker=broker,
+        accounts=accounts,
+        agents=agents,
+        jobs=jobs,
+        letters=Letters(store),
+        adapters=adapters,
+        serving=asyncio.Event(),
+    )
 
 
-def load_adapters(parts: Parts, notices: Notices) -> None:
+def load_adapters(
+    parts: Parts, notices: Notices, overhear: Callable[[Inbox], Inbox] = lambda inbox: inbox
+) -> None:
     """Every process has all of them: who submits and who tells may be different ones."""
     platforms: dict[str, str] = {}
     abilities: dict[str, Abilities] = {}
@@ -103,9 +117,10 @@ def load_adapters(parts: Parts, notices: Notices) -> None:
         clock=utc_now,
         notices=notices,
     )
+    inbox = overhear(bot.handle)
     for name, section in parts.settings.adapters.items():
         around = Surroundings(
-            inbox=bot.handle,
+            inbox=inbox,
             notebook=Notes(parts.store, name),
             keyring=parts.accounts,
             clock=utc_now,
@@ -158,7 +173,7 @@ async def play_web(parts: Parts, door: Door) -> None:
     web = parts.settings.web
     async with asyncio.TaskGroup() as group:
         group.create_task(beat(parts.broker, web.heartbeat))
-        group.create_task(serve(door, web, stop=door.polls.close))
+        group.create_task(serve(door, web, ready=parts.serving, stop=door.polls.close))
 
 
 async def listen(listener: Listener) -> None:
@@ -259,33 +274,65 @@ def choose_roles(words: Sequence[str], roles: Mapping[str, Role], settings: Sett
 async def live(settings: Settings, words: Sequence[str]) -> None:
     parts = await make_parts(settings)
     notices = Notices(parts.times)
-    shown = Demo(parts.accounts, parts.agents, settings, FOLDER) if demo_wanted(settings) else None
-    load_adapters(parts, notices, shown.inbox if shown else None)
-    roles = make_roles(parts, shown.phrase(notices) if shown else notices)
-    names = choose_roles(words, roles, settings)
+    if not Demo.wanted(settings):
+        load_adapters(parts, notices)
+        return await play_chosen(parts, make_roles(parts, notices), words)
+    demo = Demo(parts.accounts, parts.agents, settings, FOLDER)
+    load_adapters(parts, notices, demo.overhear)
+    await play_chosen(parts, make_roles(parts, demo.read_aloud(notices)), words, demo)
+
+
+async def play_chosen(
+    parts: Parts, roles: Mapping[str, Role], words: Sequence[str], demo: Demo | None = None
+) -> None:
+    chosen = {name: roles[name] for name in choose_roles(words, roles, parts.settings)}
+    if demo and "web" in chosen:
+        chosen["demo"] = partial(demo.run, doors(parts))
     async with opened(parts):
         settle()
-        log.info("playing %s; %s", ", ".join(names), about(settings))
-        playing = {name: roles[name] for name in names}
-        await play({**playing, "demo": shown.run} if shown and "web" in names else playing)
+        log.info("playing %s", ", ".join(chosen))
+        await play(chosen)
+
+
+def doors(parts: Parts) -> list[asyncio.Event]:
+    """What must be open before people are sent there."""
+    listening = (getattr(adapter, "ready", None) for adapter in parts.adapters.values())
+    return [parts.serving, *filter(None, listening)]
 
 
 @asynccontextmanager
-async def door_of_host() -> AsyncIterator[Door]:
-    """The role web for a server that is not ours."""
+async def hosted() -> AsyncIterator[Door]:
+    """The role web, its server being another's."""
     settings = load(FOLDER)
     start_log(settings.log)
     parts = await make_parts(settings)
-    load_adapters(parts, Notices(parts.times))
-    choose_roles(["web"], make_roles(parts, Notices(parts.times)), settings)
+    notices = Notices(parts.times)
+    load_adapters(parts, notices)
+    choose_roles(["web"], make_roles(parts, notices), settings)
+    async with opened(parts), asyncio.TaskGroup() as group:
+        beating = group.create_task(beat(parts.broker, settings.web.heartbeat))
+        yield make_door(parts)
+        beating.cancel()
+
+
+app = Hosted(hosted)
+
+
+@asynccontextmanager
+async def desk(settings: Settings) -> AsyncIterator[Parts]:
+    """What the operator's commands work with."""
+    parts = await make_parts(settings)
     async with opened(parts):
-        ...
+        yield parts
 
 
-app = Hosted(door_of_host)
+def main(words: Sequence[str]) -> None:
+    if words and (words[0] in COMMANDS or words[0].startswith("-")):
+        # Commands have libraries of their own, which a server need not load.
+        from cli.commands import run
+        from cli.desk import Program
 
-
-def run(words: Sequence[str]) -> None:
+        run(words, Program(partial(load, FOLDER), desk, prepare_database))
     settings = load(FOLDER)
     start_log(settings.log)
     raise_limits()
@@ -293,9 +340,5 @@ def run(words: Sequence[str]) -> None:
         runner.run(live(settings, words))
 
 
-def main(words: Sequence[str]) -> None:
-    ...
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    attempt(partial(main, sys.argv[1:]))

@@ -33,7 +33,7 @@ def main() -> int:
     if asked.json:
         found = {"conditions": conditions(), "figures": [one.as_json() for one in figures]}
         asked.json.write_text(json.dumps(found, indent=2) + "\n")
-    print(f"\n{summary(figures)}")
+    print(f"\n{summary(figures, failed)}")
     return int(failed or any(figure.faults for figure in figures))
 
 
@@ -105,7 +105,9 @@ async def perform(names: Sequence[str], plan: Plan) -> tuple[list[Figure], bool]
     return figures, failed
 
 
-def summary(figures: Sequence[Figure]) -> str:
+def summary(figures: Sequence[Figure], failed: bool) -> str:
+    if failed:
+        return "The run is not complete: a section broke off."
     judged = [figure for figure in figures if figure.verdict]
     bad = [figure for figure in judged if figure.verdict != "reached"]
     if not judged:

@@ -48,6 +48,7 @@ class Program:
             "SKADI_DATA": str(folder),
             "SKADI_WEB__HOST": LOOPBACK,
             "SKADI_WEB__PORT": str(self.door.port),
+            "SKADI_ADAPTERS__SMTP__PORT": str(free_port()),
             **environment,
         }
 

@@ -10,14 +10,19 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from cli.banner import Places, banner
+from cli.banner import Places, banner, http_address
+from cli.inbox import find_inbox
 from core.accounts import Accounts
 from core.agents import Agents
+from core.chat import Abilities, Inbox, Message, Reply, Thread
 from core.errors import NotFound
-from core.model import Account
+from core.model import Account, EventMessage, Job
+from core.notifier import Phrase
+from core.settings import Settings
 
 NAME = "demo"
 PAUSE = 1.0
@@ -66,26 +71,42 @@ class Secrets:
 
 
 class Demo:
-    """A role: sees to account, agent and secrets, says what to paste, and keeps the agent running.
+    """Sees to account, agent and secrets, says what to paste, and keeps the agent running.
 
-    `ready` are the doors that must be open before people are sent to them."""
+    `code` is the folder of the program."""
 
-    def __init__(
-        self, accounts: Accounts, agents: Agents, places: Places, ready: Sequence[asyncio.Event]
-    ) -> None:
+    def __init__(self, accounts: Accounts, agents: Agents, settings: Settings, code: Path) -> None:
         self._accounts = accounts
         self._agents = agents
-        self._places = places
-        self._ready = ready
-        self._folder = places.data / NAME
+        self._places = Places(http_address(settings.web), find_inbox(settings), settings.data, code)
+        self._folder = settings.data / NAME
 
-    async def run(self) -> None:
+    @staticmethod
+    def wanted(settings: Settings) -> bool:
+        return settings.demo == "on" or (settings.demo == "auto" and settings.embedded)
+
+    # What goes on, on the screen.
+
+    def overhear(self, inbox: Inbox) -> Inbox:
+        async def hear(message: Message) -> Reply | None:
+            log.info("%s from %s: %s", message.thread.adapter, message.sender_id, message.text)
+            return await inbox(message)
+
+        return hear
+
+    def read_aloud(self, phrase: Phrase) -> Phrase:
+        return Reader(phrase)
+
+    # A role.
+
+    async def run(self, doors: Sequence[asyncio.Event]) -> None:
+        """`doors` are open before people are sent there."""
         account = await self._account()
         secrets = await self._secrets(account)
         token = await self._agent_token(account)
         self._write_menu()
-        for each in self._ready:
-            await each.wait()
+        for door in doors:
+            await door.wait()
         print(banner(self._places, secrets.token, secrets.mail), flush=True)
         await self._keep_agent(token)
 
@@ -138,17 +159,35 @@ class Demo:
     async def _start_agent(self, token: str) -> Process:
         given = {"SKADI_SERVER": self._places.http, "SKADI_TOKEN": token}
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SKADI_")}
-        with (self._folder / "agent.log").open("wb") as output:
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", PROGRAM, "--config", str(self._folder / "skadi.yml")),
-                stdin=PIPE,
-                stdout=output,
-                stderr=output,
-                env={**kept, **given},
-                cwd=self._places.code,
-                # Ctrl-C at the terminal is for us; the agent is told in its turn.
-                start_new_session=True,
-            )
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PROGRAM, "--config", str(self._folder / "skadi.yml")),
+            stdin=PIPE,
+            env={**kept, **given},
+            cwd=self._places.code,
+            # Ctrl-C at the terminal is for us; the agent is told in its turn.
+            start_new_session=True,
+        )
+
+
+class Reader:
+    """Words that are told are read aloud as well."""
+
+    def __init__(self, phrase: Phrase) -> None:
+        self._phrase = phrase
+
+    def job(
+        self, job: Job, thread: Thread, *, language: str, abilities: Abilities, now: datetime
+    ) -> Reply:
+        return read(self._phrase.job(job, thread, language=language, abilities=abilities, now=now))
+
+    def message(self, event: EventMessage, thread: Thread, *, language: str) -> Reply:
+        return read(self._phrase.message(event, thread, language=language))
+
+
+def read(reply: Reply) -> Reply:
+    thread = reply.thread
+    log.info("%s to %s: %s", thread.adapter, thread.channel_id, reply.text.partition("\n")[0])
+    return reply
 
 
 async def end(agent: Process) -> None:

@@ -16,13 +16,13 @@ from typing import Annotated, Any, Protocol, TypeVar, get_type_hints
 
 import orjson
 import typer
-from core.notifier import Letters
 
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker
 from core.durations import parse_duration
 from core.errors import SettingsError, SkadiError, Unavailable
+from core.notifier import Letters
 from core.settings import Settings
 from core.store import Store
 

@@ -8,11 +8,20 @@ import logging
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NoReturn
+
+from core.errors import SettingsError, SkadiError
 
 Role = Callable[[], Awaitable[None]]
+
+
+class Misuse(SettingsError):
+    """What was typed cannot be understood."""
+
 
 LEAVE_WITHIN = 10.0
 """Seconds from the wish to stop to the end, whatever is still in hand."""
@@ -44,6 +53,36 @@ def settle() -> None:
     and again while requests wait."""
     gc.collect()
     gc.freeze()
+
+
+def attempt(deed: Callable[[], None]) -> NoReturn:
+    """Do it and exit: 0 done, 1 it failed, 2 it was not understood."""
+    try:
+        deed()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(complain(error))
+    sys.exit(0)
+
+
+def complain(error: Exception) -> int:
+    """What we say ourselves in a sentence, anything else with all there is to know; the status."""
+    causes = list(leaves(error))
+    for cause in causes:
+        if isinstance(cause, SettingsError | SkadiError):
+            print(f"skadi: {cause}", file=sys.stderr)
+        else:
+            log.critical("ended by a fault of its own", exc_info=cause)
+    return 2 if isinstance(causes[0], Misuse) else 1
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
 
 
 async def play(roles: Mapping[str, Role]) -> None:

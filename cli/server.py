@@ -1,28 +1,38 @@
-"""Serving HTTP: uvicorn as a role among others, which neither owns the loop nor takes signals."""
+"""Serving HTTP: by a role among others, or in somebody else's server."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from datetime import timedelta
+from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.errors import SettingsError
+from core.broker import Broker
+from core.errors import SettingsError, SkadiError, Unavailable
+from core.model import utc_now
 from core.settings import Web
+from web.door import Door
 
 BACKLOG = 4096
 """Connections that wait to be accepted: thousands of agents come back at once after a restart."""
 FINISH_WITHIN = 8
 """Seconds for requests in hand when the process stops."""
+BEATS_MISSED = 3
+"""So many in a row, and agents could not have been heard: their silence begins anew."""
 
 log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
+    """Neither owns the loop nor takes signals, and says when it is ready."""
+
     def __init__(self, config: uvicorn.Config, ready: asyncio.Event) -> None:
         super().__init__(config)
         self._ready = ready
@@ -51,6 +61,64 @@ async def serve(app: ASGIApp, web: Web, *, ready: asyncio.Event, stop: Callable[
         stop()
         await serving
         raise
+
+
+async def beat(broker: Broker, every: timedelta) -> None:
+    """Say that somebody listens; while nobody does, no agent's silence counts."""
+    seconds = every.total_seconds()
+    while True:
+        with suppress(Unavailable):  # the broker says in the log that it is away
+            await broker.listen(utc_now(), BEATS_MISSED * seconds)
+        await asyncio.sleep(seconds)
+
+
+class Hosted:
+    """An application that opens and closes with the lifespan of a server that is not ours."""
+
+    def __init__(self, open_door: Callable[[], AbstractAsyncContextManager[Door]]) -> None:
+        self._open_door = open_door
+        self._door: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._door:
+            await self._door(scope, receive, send)
+        else:
+            raise RuntimeError("Skadi needs a server that speaks the ASGI lifespan protocol.")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._open_door() as self._door:
+                with on_stopping(self._door.polls.close):
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+        except (SettingsError, SkadiError) as error:
+            return await send({"type": "lifespan.startup.failed", "message": f"skadi: {error}"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextmanager
+def on_stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` with the signal that stops the server: it waits for what is held open before it
+    tells us so."""
+    loop = asyncio.get_running_loop()
+    known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop)
+        handler = known[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in known:
+        signal.signal(number, heed)
+    try:
+        yield
+    finally:
+        for number, handler in known.items():
+            signal.signal(number, handler)
 
 
 def configure(app: ASGIApp, web: Web) -> uvicorn.Config:

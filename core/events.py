@@ -26,7 +26,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "message": job.command,
         "source": job.source,
         "callback": job.callback,
-        "status": job.status.value,
+        "status": job.status,
         "result": job.result,
         "created_at": rfc3339(job.created_at),
     }

@@ -103,6 +103,7 @@ class Jobs:
             return known
         if not later:
             await self._check_presence(agent)
+        now = self._clock()
         job = Job(
             id=new_id(),
             account_id=account_id,
@@ -113,12 +114,12 @@ class Jobs:
             callback=callback,
             status=JobStatus.DELAYED if later else JobStatus.QUEUING,
             requested_by=requested_by[:40],
-            created_at=self._clock(),
+            created_at=now,
+            due_at=now + (delay if later and delay else self._times.offline_after),
             thread=thread,
         )
-        due_in = delay if later and delay else self._times.offline_after
         target = await self._target(job)
-        change = await self._store.jobs.add(AddJob(job, due_in, target, key, told))
+        change = await self._store.jobs.add(AddJob(job, target, key, told))
         return change.job
 
     def _check(self, account_id: str, agent: Agent, command: str, callback: str) -> None:

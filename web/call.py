@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from types import coroutine
+from typing import Any, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -20,13 +21,14 @@ class Call:
     """Knows what has arrived, and whether the caller is still there, without a task of its own:
     the server's `receive` is advanced by hand, a step at a time. So a held poll stays small."""
 
-    __slots__ = ("_gone", "_receive", "_receiving", "_step", "scope")
+    __slots__ = ("_gone", "_kept", "_receive", "_receiving", "_step", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
         self._receiving: Generator[Any, None, Message] | None = None
         self._step: asyncio.Future[Any] | None = None
+        self._kept: Message | None = None
         self._gone = False
 
     def header(self, name: bytes) -> bytes:
@@ -51,8 +53,16 @@ class Call:
             self._gone = message["type"] == "http.disconnect"
         return self._gone
 
+    def keep(self) -> None:
+        """Take in what has come with the request. A server has forgotten it once the caller is gone,
+        and what was said to the end counts even then."""
+        self._kept = self.peek()
+
     def peek(self) -> Message | None:
         """The server's next message if it is here already."""
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            return kept
         if self._receiving is None:
             self._receiving = self._receive().__await__()
         elif self._step is not None and not self._step.done():
@@ -67,12 +77,19 @@ class Call:
 
     async def message(self) -> Message:
         """The server's next message, waited for."""
-        while (message := self.peek()) is None:
-            if self._step is None:  # a server that only lets others run
-                await asyncio.sleep(0)
-            else:
-                await asyncio.wait([self._step])
-        return message
+        message = self.peek()
+        return await self._arrival() if message is None else message
+
+    @coroutine
+    def _arrival(self) -> Generator[Any, Any, Message]:
+        # Goes on where peek stopped, in the same task: with a turn of the loop between the coming and
+        # the reading, the caller might be gone and the message with it.
+        receiving = cast("Generator[Any, Any, Message]", self._receiving)
+        try:
+            yield self._step
+            return (yield from receiving)
+        finally:
+            self.close()
 
     def when_something_arrives(self, tell: Callable[[object], None]) -> None:
         """Have `tell` called for the message that `gone` did not find. To ask again is harmless."""
@@ -84,6 +101,7 @@ class Call:
         """Let go of the server."""
         if self._receiving is not None:
             self._receiving.close()
+            self._receiving = self._step = None
 
 
 Serve = Callable[[Call], Awaitable[Answer]]
@@ -99,6 +117,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
+        call.keep()
         try:
             answer = await self._serve(call)
         except Gone:

@@ -26,6 +26,9 @@ for _name in ("mail.log", "mail.debug"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 READ = 64 * 1024
+MOST = 16 * READ
+"""More than the reader ever holds: it stops the client at twice READ."""
+DOT = b".\r\n"
 MEMORY = 64 * 1024 * 1024
 """Of letters that are being received or taken in, all together."""
 LEAVING = 10.0
@@ -192,33 +195,36 @@ class Receiver:
     """Reads one letter to the line that is a single dot; only CR LF ends a line (RFC 5321
     section 4.1.1.4), so that nobody hides a second letter in the first."""
 
-    END = b".\r\n"
-
     def __init__(self, door: Door) -> None:
         self._door = door
         self._kept = bytearray()
-        self._tail = b"\r\n"  # the line end of the command itself
         self._size = self._held = 0
         self.refusal = ""
 
     async def read(self, reader: asyncio.StreamReader) -> None:
-        unyielded = 0
-        while not self._tail.endswith(b"\r\n" + self.END):
-            try:
-                piece = await reader.readuntil(self.END)
-            except asyncio.LimitOverrunError as error:
-                piece = await reader.readexactly(error.consumed)
+        before = b"\r\n"  # the end of the command's own line
+        while piece := await reader.read(MOST):
+            whole = before + piece
+            end = whole.find(b"\r\n" + DOT)
+            if end >= 0:
+                length = end + len(b"\r\n" + DOT) - len(before)
+                self._add(piece[:length])
+                self._give_back(reader, piece[length:])
+                return
             self._add(piece)
-            unyielded += len(piece)
-            if unyielded > READ:
-                unyielded = 0
-                await asyncio.sleep(0)
+            before = whole[-4:]
+        raise ConnectionResetError("the client left in the midst of a letter")
+
+    def _give_back(self, reader: asyncio.StreamReader, rest: bytes) -> None:
+        """Commands that came together with the letter. The reader is empty, so the order stays."""
+        if rest and not reader.at_eof():
+            reader.feed_data(rest)
 
     def _add(self, piece: bytes) -> None:
         self._tail = (self._tail + piece)[-5:]
         self._size += len(piece)
         limits = self._door.limits
-        if self._size > limits.size + len(self.END):
+        if self._size > limits.size + len(DOT):
             self._refuse(TOO_BIG)
         elif self._door.memory + len(piece) > max(MEMORY, limits.size):
             self._refuse(NO_ROOM)
@@ -239,7 +245,7 @@ class Receiver:
 
     def content(self) -> bytes:
         """The letter, its doubled dots made single again."""
-        whole = bytes(self._kept[: -len(self.END)])
+        whole = bytes(self._kept[: -len(DOT)])
         self._kept = bytearray()
         undotted = whole[1:] if whole.startswith(b".") else whole
         return undotted.replace(b"\r\n.", b"\r\n")

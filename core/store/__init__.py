@@ -7,7 +7,7 @@ from datetime import datetime
 from core.model import Clock, Times, utc_now
 from core.store.accounts import AccountStore
 from core.store.agents import AgentStore
-from core.store.batch import AddJob, AddMessage, Batch, Change, MoveJob
+from core.store.batch import AddJob, AddMessage, Batch, Change
 from core.store.database import Database
 from core.store.deliveries import DeliveryStore
 from core.store.facts import FactStore
@@ -15,6 +15,7 @@ from core.store.jobs import JobStore
 from core.store.ledger import Announce, Ledger
 from core.store.messages import MessageStore
 from core.store.migrate import migrate, revision
+from core.store.moves import MoveJob
 from core.store.notes import NoteStore
 
 __all__ = [

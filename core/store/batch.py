@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -15,21 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import schema
 from core.broker import News
 from core.chat import Thread
-from core.errors import Conflict, Invalid, NotFound, SkadiError
+from core.errors import SkadiError
 from core.events import job_news, message_news
 from core.model import (
-    WHEN_DUE,
     EventJobStatus,
     EventMessage,
     Job,
     JobStatus,
-    Mover,
     Times,
-    may_move,
     new_id,
 )
 from core.store.database import Database
 from core.store.known import Known
+from core.store.moves import MoveJob, check, differences, moved, nowhere, owns
 from core.store.rows import (
     JOB_COLUMNS,
     JOB_FIELDS,
@@ -43,10 +41,9 @@ from core.store.rows import (
 @dataclass(frozen=True, slots=True)
 class AddJob:
     """A job to keep. `key`: a repeat with the same key finds the job that is there. `told`: the direct
-    answer was the acceptance. `due_in`: when the watcher looks (a delayed job's moment)."""
+    answer was the acceptance."""
 
     job: Job
-    due_in: timedelta
     target: Thread | None = None
     key: str | None = None
     told: bool = False
@@ -54,23 +51,6 @@ class AddJob:
     @property
     def size(self) -> int:
         return 1000 + len(self.job.command)
-
-
-@dataclass(frozen=True, slots=True)
-class MoveJob:
-    """A wish to bring a job into a status. `owner` is the agent or account in whose name it is wished
-    (None: everybody's, for the watcher and upstream). `result`: None leaves what is known."""
-
-    job_id: str
-    to: JobStatus
-    mover: Mover
-    owner: str | None
-    result: str | None = None
-    journal: str = ""
-
-    @property
-    def size(self) -> int:
-        return 500 + len(self.result or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +91,8 @@ class Batch:
     times: Times
     at: datetime
     known: Known
+    moment: str = field(init=False)
+    """`at`, as the databases take it."""
     id: str = field(default_factory=new_id)
     outcomes: list[Change | SkadiError] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
@@ -125,6 +107,9 @@ class Batch:
     _deliveries: list[dict[str, Any]] = field(default_factory=list)
     _results: dict[str, str] = field(default_factory=dict)
     _nudges: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.moment = moment_text(self.at)
 
     async def write(
         self, connection: AsyncConnection, database: Database, spent: Sequence[str]
@@ -206,8 +191,8 @@ class Batch:
         if fact.key and (known := self._keys.get(fact.key)):
             return Change(self._states[known].job, changed=False)
         delivery_id = self._deliver(fact, fact.target) if fact.target else None
-        job = replace(fact.job, created_at=self.at, due_at=self.at + fact.due_in, seq=1)
-        self._jobs.append(job_row(job, delivery_id, moment_text(self.at)))
+        job = fact.job
+        self._jobs.append(job_row(job, delivery_id))
         self._states[job.id] = State(job, job, delivery_id)
         if fact.key:
             self._keys[fact.key] = job.id
@@ -242,9 +227,7 @@ class Batch:
         event = EventJobStatus(new_id(), job.seq, job, self.at)
         self.event_ids.append(event.id)
         body = job.result[:EARLIER_RESULT]
-        self._events.append(
-            (event.id, job.id, job.seq, job.status.value, body, moment_text(self.at))
-        )
+        self._events.append((event.id, job.id, job.seq, job.status, body, self.moment))
         if delivery_id and job.seq > 1:
             self._nudges.add(delivery_id)
         if job.callback != "disable":
@@ -302,79 +285,6 @@ class Batch:
             await connection.execute(wish, named | {"ids": ids, "steps": steps})
 
 
-def check(job: Job, move: MoveJob, at: datetime) -> None:
-    """Raises the refusal that says why this mover may not bring the job there now."""
-    if move.mover == "watcher" and (job.due_at is None or job.due_at > at):
-        raise Conflict("The job is not due.", code="NotDue")
-    if not may_move(job.status, move.to, move.mover) or not _same_journal(job, move):
-        raise refusal_of(job, move)
-
-
-def owns(job: Job, move: MoveJob) -> bool:
-    """Whether the mover can know of this job at all."""
-    if move.mover in ("agent", "server"):
-        holds = move.to is JobStatus.SENT or job.sent_at is not None
-        return job.agent_id == move.owner and holds
-    return move.owner is None or job.account_id == move.owner
-
-
-def _same_journal(job: Job, move: MoveJob) -> bool:
-    if (job.status, move.to) == (JobStatus.SENT, JobStatus.SENT):
-        return bool(move.journal) and job.journal == move.journal
-    return move.to is not JobStatus.QUEUING or job.journal == move.journal
-
-
-def nowhere(move: MoveJob) -> NotFound:
-    code = "NotFound" if move.mover == "agent" else "JobNotFound"
-    return NotFound("There is no such job.", code=code, job=move.job_id)
-
-
-def refusal_of(job: Job, move: MoveJob) -> SkadiError:
-    facts = {"job": job.id, "status": job.status.value, "agent": job.agent_name}
-    if move.to is JobStatus.SENT:
-        return Conflict("Somebody was first.", code="Taken", **facts)
-    if move.to is JobStatus.RUNNING:
-        return Invalid(f"Job {job.id} is not active.", code="JobNotFound", **facts)
-    if job.status.active:
-        return Conflict(f"Job {job.id} cannot be interrupted.", code="JobRunning", **facts)
-    return Invalid(f"Job {job.id} is {job.status.value}.", code="JobFinished", **facts)
-
-
-def moved(job: Job, move: MoveJob, at: datetime, times: Times) -> Job:
-    """The job after a move that was allowed. Its seq grows only when there is something to tell."""
-    wait = WHEN_DUE[move.to](times) if move.to in WHEN_DUE else None
-    due_at = at + wait if wait else None
-    again = job.status is move.to
-    if again and move.to is JobStatus.SENT:
-        return replace(job, due_at=due_at)
-    silent = move.to is JobStatus.RUNNING and not move.result
-    result = job.result if silent or move.result is None else move.result
-    if again and result == job.result:
-        return replace(job, due_at=due_at)
-    moment: dict[str, Any] = {}
-    if move.to is JobStatus.QUEUING:
-        moment = {"sent_at": None, "journal": ""} if job.status is JobStatus.SENT else {}
-    elif not again:
-        moment = {f"{move.to.value}_at": at}
-    if move.to is JobStatus.SENT:
-        moment["journal"] = move.journal
-    return replace(job, status=move.to, seq=job.seq + 1, due_at=due_at, result=result, **moment)
-
-
-def differences(before: Job, after: Job) -> tuple[tuple[str, Any], ...]:
-    """Which columns changed to what; `seq` as the number of steps."""
-    if before is after:
-        return ()
-    changes = [
-        (name, value)
-        for name in MUTABLE
-        if (value := getattr(after, name)) != getattr(before, name)
-    ]
-    if after.seq != before.seq:
-        changes.append(("seq", after.seq - before.seq))
-    return tuple(changes)
-
-
 def delivery_row(account_id: str, target: Thread, at: datetime) -> dict[str, Any]:
     return {
         "id": new_id(),
@@ -419,19 +329,6 @@ EARLIER_RESULT = 2000
 """Characters of a result that an event keeps for itself; the job keeps the whole of the newest."""
 
 EVENT_COLUMNS = ("id", "job_id", "seq", "status", "body", "created_at")
-
-MUTABLE = (
-    "status",
-    "journal",
-    "due_at",
-    "cancel_asked_at",
-    "sent_at",
-    "running_at",
-    "succeeded_at",
-    "failed_at",
-    "expired_at",
-    "canceled_at",
-)
 
 NO_JOB = Job("", "", "", "", "", "", JobStatus.CANCELED, "", datetime.min.replace(tzinfo=UTC))
 

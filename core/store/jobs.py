@@ -16,9 +16,10 @@ from core.broker import News
 from core.chat import Thread
 from core.events import job_news, message_news
 from core.model import ACTIVE, UNFINISHED, EventJobStatus, EventMessage, Job, JobStatus
-from core.store.batch import AddJob, AddMessage, Change, MoveJob
+from core.store.batch import AddJob, AddMessage, Change
 from core.store.database import Database
 from core.store.ledger import Ledger
+from core.store.moves import MoveJob
 from core.store.rows import STATUS, thread_key, to_job
 
 jobs, results, events = schema.jobs, schema.results, schema.events

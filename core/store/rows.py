@@ -59,14 +59,14 @@ def to_job(row: Row[Any]) -> Job:
     )
 
 
-def job_row(job: Job, delivery_id: str | None, created_at: str) -> tuple[Any, ...]:
+def job_row(job: Job, delivery_id: str | None) -> tuple[Any, ...]:
     """A new job's row in the order of JOB_COLUMNS; the moments that have not come stay NULL."""
     thread = job.thread or NOWHERE
     return (
         *[getattr(job, name) for name in NEW_FIELDS],
-        job.status.value,
+        job.status,
         delivery_id,
-        created_at,
+        moment_text(job.created_at),
         job.due_at and moment_text(job.due_at),
         thread_key(thread) if job.thread else None,
         *thread_columns(thread).values(),
@@ -75,7 +75,7 @@ def job_row(job: Job, delivery_id: str | None, created_at: str) -> tuple[Any, ..
 
 def moment_text(moment: datetime) -> str:
     """As both databases take it and SQLite keeps it."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.isoformat(" ", "microseconds")[:26]
 
 
 NOWHERE = Thread("", "")

@@ -38,7 +38,24 @@ def test_gos_syntax_is_read(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "+", "1", "1.5", "s", ".s", "1d", "1 h", "1H", "--1s", "1h-5m", "h1", "1e3s", "１s", "∞"],
+    [
+        "",
+        "-",
+        "+",
+        "1",
+        "1.5",
+        "s",
+        ".s",
+        "1d",
+        "1 h",
+        "1H",
+        "--1s",
+        "1h-5m",
+        "h1",
+        "1e3s",
+        "１s",
+        "∞",
+    ],
 )
 def test_what_go_would_not_read_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):

@@ -188,7 +188,9 @@ def test_a_delay_is_understood_as_people_write_it(text: str, minutes: float, res
     assert take_duration(text) == (timedelta(minutes=minutes), rest)
 
 
-@pytest.mark.parametrize("text", ["", "web-1 x", "20 web-1 x", "soon web-1 x", "999999999w web-1 x"])
+@pytest.mark.parametrize(
+    "text", ["", "web-1 x", "20 web-1 x", "soon web-1 x", "999999999w web-1 x"]
+)
 def test_what_is_no_delay_is_not_taken_for_one(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         take_duration(text)

@@ -1,0 +1,114 @@
+"""The moves of a job: who may make which, and the job after one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from core.errors import Conflict, Invalid, NotFound, SkadiError
+from core.model import WHEN_DUE, Job, JobStatus, Mover, Times, may_move
+
+
+@dataclass(frozen=True, slots=True)
+class MoveJob:
+    """A wish to bring a job into a status. `owner` is the agent or account in whose name it is wished
+    (None: everybody's, for the watcher and upstream). `result`: None leaves what is known."""
+
+    job_id: str
+    to: JobStatus
+    mover: Mover
+    owner: str | None
+    result: str | None = None
+    journal: str = ""
+
+    @property
+    def size(self) -> int:
+        return 500 + len(self.result or "")
+
+
+MUTABLE = (
+    "status",
+    "journal",
+    "due_at",
+    "cancel_asked_at",
+    "sent_at",
+    "running_at",
+    "succeeded_at",
+    "failed_at",
+    "expired_at",
+    "canceled_at",
+)
+
+
+def check(job: Job, move: MoveJob, at: datetime) -> None:
+    """Raises the refusal that says why this mover may not bring the job there now."""
+    if move.mover == "watcher" and (job.due_at is None or job.due_at > at):
+        raise Conflict("The job is not due.", code="NotDue")
+    if not may_move(job.status, move.to, move.mover) or not _same_journal(job, move):
+        raise refusal_of(job, move)
+
+
+def owns(job: Job, move: MoveJob) -> bool:
+    """Whether the mover can know of this job at all."""
+    if move.mover in ("agent", "server"):
+        holds = move.to is JobStatus.SENT or job.sent_at is not None
+        return job.agent_id == move.owner and holds
+    return move.owner is None or job.account_id == move.owner
+
+
+def _same_journal(job: Job, move: MoveJob) -> bool:
+    if (job.status, move.to) == (JobStatus.SENT, JobStatus.SENT):
+        return bool(move.journal) and job.journal == move.journal
+    return move.to is not JobStatus.QUEUING or job.journal == move.journal
+
+
+def nowhere(move: MoveJob) -> NotFound:
+    code = "NotFound" if move.mover == "agent" else "JobNotFound"
+    return NotFound("There is no such job.", code=code, job=move.job_id)
+
+
+def refusal_of(job: Job, move: MoveJob) -> SkadiError:
+    facts = {"job": job.id, "status": job.status.value, "agent": job.agent_name}
+    if move.to is JobStatus.SENT:
+        return Conflict("Somebody was first.", code="Taken", **facts)
+    if move.to is JobStatus.RUNNING:
+        return Invalid(f"Job {job.id} is not active.", code="JobNotFound", **facts)
+    if job.status.active:
+        return Conflict(f"Job {job.id} cannot be interrupted.", code="JobRunning", **facts)
+    return Invalid(f"Job {job.id} is {job.status.value}.", code="JobFinished", **facts)
+
+
+def moved(job: Job, move: MoveJob, at: datetime, times: Times) -> Job:
+    """The job after a move that was allowed. Its seq grows only when there is something to tell."""
+    wait = WHEN_DUE[move.to](times) if move.to in WHEN_DUE else None
+    due_at = at + wait if wait else None
+    again = job.status is move.to
+    if again and move.to is JobStatus.SENT:
+        return replace(job, due_at=due_at)
+    silent = move.to is JobStatus.RUNNING and not move.result
+    result = job.result if silent or move.result is None else move.result
+    if again and result == job.result:
+        return replace(job, due_at=due_at)
+    moment: dict[str, Any] = {}
+    if move.to is JobStatus.QUEUING:
+        moment = {"sent_at": None, "journal": ""} if job.status is JobStatus.SENT else {}
+    elif not again:
+        moment = {f"{move.to.value}_at": at}
+    if move.to is JobStatus.SENT:
+        moment["journal"] = move.journal
+    return replace(job, status=move.to, seq=job.seq + 1, due_at=due_at, result=result, **moment)
+
+
+def differences(before: Job, after: Job) -> tuple[tuple[str, Any], ...]:
+    """Which columns changed to what; `seq` as the number of steps."""
+    if before is after:
+        return ()
+    changes = [
+        (name, value)
+        for name in MUTABLE
+        if (value := getattr(after, name)) != getattr(before, name)
+    ]
+    if after.seq != before.seq:
+        changes.append(("seq", after.seq - before.seq))
+    return tuple(changes)
