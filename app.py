@@ -26,7 +26,8 @@ from bots.bot import Bot
 from bots.commands import RESERVED
 from bots.notices import Notices
 from cli.demo import Demo
-from cli.process import Misuse, Role, attempt, play, raise_limits, settle, start_log
+from cli.process import Role, attempt, play, raise_limits, settle, start_log
+from cli.roles import choose_roles, listen
 from cli.server import Hosted, beat, serve
 from core.accounts import Accounts
 from core.agents import Agents
@@ -39,7 +40,7 @@ from core.messages import Messages
 from core.model import Times, utc_now
 from core.notebook import Notes
 from core.notifier import Letters, Notifier, Patience, Phrase
-from core.settings import COMMANDS, Settings, load, unknown
+from core.settings import COMMANDS, Settings, load
 from core.store import Store, migrate
 from core.watcher import Timetable, Watcher
 from web.door import Door, make_app
@@ -134,21 +135,37 @@ def load_adapters(
 async def opened(parts: Parts) -> AsyncIterator[Parts]:
     """The parts with their doors open, and closed again in the end."""
     try:
-        await prepare_database(parts.settings)
+        make_folder(parts.settings)
+        if parts.settings.database.migrate:
+            await update_tables(parts.settings)
         await parts.broker.open()
         yield parts
     finally:
         for adapter in parts.adapters.values():
             await adapter.close()
-        await parts.broker.close()
+        # What was committed last is still to be announced.
         await parts.store.close()
+        await parts.broker.close()
 
 
-async def prepare_database(settings: Settings) -> None:
-    if not settings.database.url:
-        settings.data.mkdir(parents=True, exist_ok=True)
-    if settings.database.migrate:
-        await migrate(settings.store_url)
+def make_folder(settings: Settings) -> None:
+    """For SQLite. Results of jobs lie in it, which are nobody else's business."""
+    if settings.database.url:
+        return
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{settings.data} cannot be made: {error.strerror}.") from error
+
+
+async def update_tables(settings: Settings) -> None:
+    make_folder(settings)
+    store = await Store.open(settings.store_url)
+    try:
+        await store.now()  # where the database is away, this says so in a sentence of ours
+    finally:
+        await store.close()
+    await migrate(settings.store_url)
 
 
 # Parts → roles.
@@ -174,17 +191,6 @@ async def play_web(parts: Parts, door: Door) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(beat(parts.broker, web.heartbeat))
         group.create_task(serve(door, web, ready=parts.serving, stop=door.polls.close))
-
-
-async def listen(listener: Listener) -> None:
-    try:
-        await listener.listen()
-    except OSError as error:
-        section = f"[adapters.{listener.name}]"
-        setting = f"SKADI_ADAPTERS__{listener.name.upper()}__PORT"
-        raise SettingsError(
-            f"{section} cannot listen: {error.strerror or error}. Choose another port: {setting}."
-        ) from error
 
 
 def make_door(parts: Parts) -> Door:
@@ -253,28 +259,13 @@ def make_watcher(parts: Parts) -> Watcher:
     return Watcher(parts.store, parts.broker, parts.agents, parts.jobs, timetable=timetable)
 
 
-def choose_roles(words: Sequence[str], roles: Mapping[str, Role], settings: Settings) -> list[str]:
-    """Those that were named; all when none was. Raises SettingsError."""
-    for word in words:
-        if word in settings.adapters and word not in roles:
-            raise SettingsError(f"{word} is no role of its own: it is served by the role web.")
-        if word not in roles:
-            raise Misuse(unknown("python app.py", "role or command", word, (*roles, *COMMANDS)))
-    if words and set(words) != set(roles) and not settings.redis.url:
-        raise SettingsError(
-            f"Only {', '.join(words)}, and no [redis] url: without Redis the processes could not "
-            "hear each other. Start everything in one (python app.py), or set SKADI_REDIS__URL."
-        )
-    return list(words or roles)
-
-
 # The process.
 
 
 async def live(settings: Settings, words: Sequence[str]) -> None:
     parts = await make_parts(settings)
     notices = Notices(parts.times)
-    if not Demo.wanted(settings):
+    if not settings.has_demo:
         load_adapters(parts, notices)
         return await play_chosen(parts, make_roles(parts, notices), words)
     demo = Demo(parts.accounts, parts.agents, settings, FOLDER)
@@ -287,17 +278,17 @@ async def play_chosen(
 ) -> None:
     chosen = {name: roles[name] for name in choose_roles(words, roles, parts.settings)}
     if demo and "web" in chosen:
-        chosen["demo"] = partial(demo.run, doors(parts))
+        chosen["demo"] = partial(demo.run, doors(parts, chosen))
     async with opened(parts):
         settle()
         log.info("playing %s", ", ".join(chosen))
         await play(chosen)
 
 
-def doors(parts: Parts) -> list[asyncio.Event]:
+def doors(parts: Parts, chosen: Mapping[str, Role]) -> list[asyncio.Event]:
     """What must be open before people are sent there."""
-    listening = (getattr(adapter, "ready", None) for adapter in parts.adapters.values())
-    return [parts.serving, *filter(None, listening)]
+    here = [adapter for name, adapter in parts.adapters.items() if name in chosen]
+    return [parts.serving, *(adapter.ready for adapter in here if hasattr(adapter, "ready"))]
 
 
 @asynccontextmanager
@@ -332,7 +323,7 @@ def main(words: Sequence[str]) -> None:
         from cli.commands import run
         from cli.desk import Program
 
-        run(words, Program(partial(load, FOLDER), desk, prepare_database))
+        run(words, Program(partial(load, FOLDER), desk, update_tables))
     settings = load(FOLDER)
     start_log(settings.log)
     raise_limits()

@@ -9,19 +9,12 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Protocol, cast, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from core import chat
 from core.errors import SettingsError
 from core.settings import unknown
 from core.settings.values import Given, convert
-
-
-class Keyring(chat.Keyring, Protocol):
-    """Whose secret this is, and whether what a secret once allowed still holds."""
-
-    async def alive(self, requested_by: str) -> bool:
-        """Whether the token of a `token:<id>` is neither revoked nor past its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +23,7 @@ class Surroundings:
 
     inbox: chat.Inbox
     notebook: chat.Notebook
-    keyring: Keyring
+    keyring: chat.Keyring
     clock: Callable[[], datetime]
     data: Path
 

@@ -22,6 +22,7 @@ log = logging.getLogger("skadi.agent")
 WAITING = "waiting for another job to end"
 LATE = "not run: the server had given up on it before it could start"
 AGAIN = "not run a second time: this job has been run here and its end was reported"
+MOST_HELD = 1000  # ids that a poll may name; what it leaves out may come again, and is known
 OWN_WORDS = 1000  # characters, beyond the output, for what is said about it
 LEFT = "stopped with the agent; it had not ended and its outcome is unknown"
 
@@ -111,7 +112,7 @@ class Worker:
             self._rest(self._patience.failed(error))
         else:
             self._patience.succeeded()
-            self._heed(answer, time.monotonic() - began)
+            self._heed(answer, time.monotonic() - began, slots)
 
     def _resume(self) -> None:
         with self._changed:
@@ -132,7 +133,7 @@ class Worker:
 
     def _poll(self, slots: int) -> Answer:
         try:
-            holding = self._journal.holding()
+            holding = self._journal.holding()[-MOST_HELD:]
             return self._client.poll(self._pace.wait, slots, self._journal.id, holding)
         finally:
             with self._changed:
@@ -142,7 +143,7 @@ class Worker:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or until(), seconds)
 
-    def _heed(self, answer: Answer, seconds: float) -> None:
+    def _heed(self, answer: Answer, seconds: float, slots: int) -> None:
         for job in answer.cancel:
             log.info("job %s: the server asks to stop it, which this agent cannot yet", job)
         held = seconds >= min(1.0, self._pace.wait / 2) > 0
@@ -151,16 +152,17 @@ class Worker:
         if answer.order and self._accept(answer.order):
             self._quick_answers = 0
         elif not held:
-            self._slow_down()
+            self._slow_down(slots)
 
-    def _slow_down(self) -> None:
+    def _slow_down(self, slots: int) -> None:
         """Once may be a server that restarts; twice is one that does not know how to wait."""
         self._quick_answers += 1
+        pause = self._pace.interval
         if self._quick_answers == 1:
-            self._rest(min(1.0, self._pace.interval))
+            pause = min(1.0, pause)
         else:
             self._holds = False
-            self._rest(self._pace.interval)
+        self._rest(pause, lambda: self._free() > slots)
 
     # A job: accepted, begun, finished.
 

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
@@ -26,13 +27,16 @@ DISK = Path("/var/tmp")  # /tmp is memory on many systems, where a commit costs 
 
 def main() -> int:
     asked = arguments()
-    prepare()
-    print("\n".join(conditions()), heading(), sep="\n\n", flush=True)
-    names = list(SECTIONS) if asked.section == "all" else [asked.section]
-    figures, failed = uvloop.run(perform(names, Plan(asked.app.resolve(), asked.seconds)))
+    share_two_cores()
+    open_many_files()
+    with own_folder():
+        found = conditions()
+        print("\n".join(found), heading(), sep="\n\n", flush=True)
+        names = list(SECTIONS) if asked.section == "all" else [asked.section]
+        figures, failed = uvloop.run(perform(names, Plan(asked.app.resolve(), asked.seconds)))
     if asked.json:
-        found = {"conditions": conditions(), "figures": [one.as_json() for one in figures]}
-        asked.json.write_text(json.dumps(found, indent=2) + "\n")
+        results = {"conditions": found, "figures": [one.as_json() for one in figures]}
+        asked.json.write_text(json.dumps(results, indent=2) + "\n")
     print(f"\n{summary(figures, failed)}")
     return int(failed or any(figure.faults for figure in figures))
 
@@ -51,13 +55,23 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare() -> None:
-    """Two cores, files enough, a disk under the databases: all of it inherited by what we start."""
+def share_two_cores() -> None:
+    """With all that we start, so that figures from a larger machine compare."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+
+
+def open_many_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     ceiling = hard if hard != resource.RLIM_INFINITY else OPEN_FILES
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, ceiling), hard))
-    tempfile.tempdir = str(DISK)
+
+
+@contextmanager
+def own_folder() -> Iterator[None]:
+    """Everything temporary goes to a disk, and nobody else's server tidies it up."""
+    with tempfile.TemporaryDirectory(prefix="skadi-bench-", dir=DISK) as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        yield
 
 
 def conditions() -> list[str]:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-PARTS = ("web", "worker", "db", "redis", "client", "rest")
+from bench.meter import CLIENT, REST
+
+PARTS = ("web", "worker", "db", "redis", CLIENT, REST)
+DISTURBED = 0.3
+"""Cores that others took, from which on a figure says more about them than about us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ def row(figure: Figure) -> str:
 
 def notes(figure: Figure) -> list[str]:
     remarks = [figure.remark] if figure.remark else []
+    if (rest := figure.cpu.get(REST, 0)) > DISTURBED:
+        remarks.append(f"DISTURBED: other work took {rest:.2f} cores meanwhile; measure again")
     faults = [f"{fault} ({times} ×)" for fault, times in list(figure.faults.items())[:5]]
     return [f"    {text}" for text in [*remarks, *faults]]
 

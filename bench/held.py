@@ -12,6 +12,7 @@ from functools import partial
 from itertools import cycle
 from time import perf_counter
 
+from bench.agents import greet
 from bench.calls import REPORT, AgentKey, job_id, poll, report_tail, submission
 from bench.ledger import count_since, mark
 from bench.meter import Window, measure, resident_mib
@@ -117,10 +118,14 @@ class Agent(Connection):
         elif self.reporting:
             self.run.finished += 1
         self.reporting = False
+        self.poll() if status == 204 else self.later(self.poll)
+
+    def poll(self) -> None:
         self.transport.write(self.asking)
 
 
 async def run_held(stage: Stage, agents: Sequence[AgentKey], seconds: float) -> Holding:
+    await greet(stage, agents)
     start_of_run, run = mark(stage.query), Run()
     holding = await hold(stage.door, run, agents)
     calm = await measure(CALM, lambda: 0, stage.pids)

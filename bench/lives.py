@@ -105,9 +105,11 @@ class Agent(Connection):
         self.poll()
 
     def _nothing(self, status: int, body: bytes) -> None:
-        if status != 204:
+        if status == 204:
+            self.poll()
+        else:
             self.faults.note("poll", status, body)
-        self.poll()
+            self.later(self.poll)
 
 
 async def run_lives(

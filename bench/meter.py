@@ -29,10 +29,10 @@ class Window:
         return self.count / self.seconds
 
     @property
-    def cost(self) -> float:
-        """Processor time for each thing done, in seconds, the client's included."""
-        ours = sum(cores for name, cores in self.cpu.items() if name != REST)
-        return self.seconds * ours / max(self.count, 1)
+    def costs(self) -> dict[str, float]:
+        """Processor time of each process for one thing done, in microseconds."""
+        each = 1e6 * self.seconds / max(self.count, 1)
+        return {name: cores * each for name, cores in self.cpu.items() if name != REST}
 
 
 async def measure(seconds: float, done: Callable[[], int], pids: Mapping[str, int]) -> Window:

@@ -46,7 +46,8 @@ class Pacer:
         while self.due <= self.loop.time():
             self.act()
             self.due += self.step
-        self.timer = self.loop.call_at(self.due, self.tick)
+        # The loop's timers count whole milliseconds: a shorter delay would spin.
+        self.timer = self.loop.call_later(max(self.due - self.loop.time(), 0.001), self.tick)
 
     def stop(self) -> None:
         self.timer.cancel()

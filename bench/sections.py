@@ -14,7 +14,7 @@ from bench.calls import AgentKey
 from bench.figures import Figure
 from bench.held import ARRIVALS, Holding, run_held
 from bench.lives import SUBMITTERS, run_lives
-from bench.meter import resident_mib
+from bench.meter import Window, resident_mib
 from bench.million import FEW, MANY, Comparison, compare
 from bench.pace import bare_latency
 from bench.polls import run_polls
@@ -65,8 +65,18 @@ async def one_life_rate(
         bare=rate,
         calls=CALLS_A_LIFE,
         cpu=window.cpu,
+        remark=f"{each_cost(window)}",
         faults=faults,
     )
+
+
+def each_cost(window: Window) -> str:
+    costs = ", ".join(f"{name} {cost:.0f}" for name, cost in window.costs.items())
+    return f"processor time for one: {costs}; together {spent(window):.0f} µs"
+
+
+def spent(window: Window) -> float:
+    return sum(window.costs.values())
 
 
 async def polls(plan: Plan) -> AsyncIterator[Figure]:
@@ -79,9 +89,15 @@ async def one_poll_rate(stage: Stage, bare: Door, wanted: float | None, seconds:
     agents = await enrol(stage, POLLERS, "polls")
     rate = await bare_rate(bare, POLLERS)
     window, faults = await run_polls(stage, agents, seconds)
-    name = f"empty polls a second, {POLLERS} agents"
     return Figure(
-        name, window.rate, "/s", at_least=wanted, bare=rate, cpu=window.cpu, faults=faults
+        f"empty polls a second, {POLLERS} agents",
+        window.rate,
+        "/s",
+        at_least=wanted,
+        bare=rate,
+        cpu=window.cpu,
+        remark=f"{each_cost(window)}",
+        faults=faults,
     )
 
 
@@ -158,16 +174,16 @@ def million_figures(comparison: Comparison, bare: float) -> list[Figure]:
     rate = partial(Figure, unit="/s", bare=bare, calls=CALLS_A_LIFE, faults=comparison.faults)
     few, many = comparison.few, comparison.many
     return [
-        rate(f"lives a second, {FEW:,} finished", few.rate, cpu=few.cpu),
-        rate(f"lives a second, {MANY:,} finished", many.rate, cpu=many.cpu),
+        rate(f"lives a second, {FEW:,} finished", few.rate, cpu=few.cpu, remark=each_cost(few)),
+        rate(f"lives a second, {MANY:,} finished", many.rate, cpu=many.cpu, remark=each_cost(many)),
         Figure(
             "time a life takes: many ÷ few",
             few.rate / many.rate,
             "×",
             at_most=1.2,
             faults=comparison.faults,
-            remark=f"processor time a life: {many.cost * 1e6:.0f} ÷ {few.cost * 1e6:.0f} µs "
-            f"= {many.cost / few.cost:.2f}",
+            remark=f"processor time: {spent(many):.0f} ÷ {spent(few):.0f} µs"
+            f" = {spent(many) / spent(few):.2f}",
         ),
     ]
 

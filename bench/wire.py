@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 HEAD_END = b"\r\n\r\n"
+AFTER_A_FAULT = 1.0  # seconds
 DIALS_AT_ONCE = 200  # well below the accept backlog of any server
 
 
@@ -66,6 +67,10 @@ class Connection(asyncio.Protocol):
             self._part = data
         else:
             self.answered(int(data[9:12]), data[start:stop])
+
+    def later(self, act: Callable[[], None]) -> None:
+        """After a fault, which shall not become a storm."""
+        asyncio.get_running_loop().call_later(AFTER_A_FAULT, act)
 
     def leave(self) -> None:
         self._leaving = True

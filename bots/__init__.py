@@ -1,1 +1,1 @@
-"""What people type and what they read."""
+"""The words: those that people use, and those we answer with."""

@@ -132,7 +132,7 @@ class Bot:
             raise
         except SkadiError as error:
             return await self._refuse(turn, error)
-        return show(self._desk, turn, job) if turn.told else None
+        return with_remarks(turn, show(self._desk, turn, job)) if turn.told else None
 
     async def _refuse(self, turn: Turn, error: SkadiError) -> Reply | None:
         """Said once: a repeat that would go through by now finds what was said."""

@@ -1,4 +1,4 @@
-"""The verbs: what each does, and the table that help and the reserved words are made from."""
+"""What each verb does, and the one table of them: help, suggestions and reserved words follow it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,15 @@ async def run(desk: Desk, turn: Turn, account: Account) -> Job:
     try:
         agent = await find_agent(desk, account, word)
     except NotFound as error:
-        near = nearest(word, [*await agent_names(desk, account), *WORDS])
-        raise Refusal("NoSuchWord", word=word, near=near) from error
+        near = nearest(word, [*await agent_names(desk, account), *OFFERED])
+        raise Refusal("NoSuchWord", word=word, near=parted(word) or near) from error
     return await submit(desk, turn, account, agent, turn.rest)
+
+
+def parted(word: str) -> list[str]:
+    """Chinese is written without blanks: a verb may be the beginning of a word."""
+    verbs = (verb for verb in OFFERED if not verb.isascii() and word.startswith(verb))
+    return [f"{verb} {word.removeprefix(verb)}" for verb in sorted(verbs, key=len)][-1:]
 
 
 async def delay(desk: Desk, turn: Turn, account: Account) -> Job:
@@ -208,7 +214,7 @@ def spelled(turn: Turn, names: Sequence[str]) -> str:
 async def explain(desk: Desk, turn: Turn) -> str:
     command = WORDS.get(fold(turn.rest))
     if command is None:
-        raise Refusal("NoHelp", word=turn.rest, near=nearest(turn.rest, WORDS))
+        raise Refusal("NoHelp", word=turn.rest, near=nearest(turn.rest, OFFERED))
     if command.run is not_yet:
         raise Refusal("NotYet", verb=fold(turn.rest))
     described = LANGUAGES[turn.language].verbs[command.verb]
@@ -271,6 +277,9 @@ WORDS: dict[str, Command] = {
     for command in (*COMMANDS[1:], *COMING)
     for word in (command.verb, *command.aliases)
 }
+
+OFFERED = [word for word, command in WORDS.items() if command in COMMANDS]
+"""What an unknown word may have been meant as."""
 
 RESERVED = frozenset(WORDS)
 """What no agent may be called, whatever its letters' case."""

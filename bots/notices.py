@@ -62,6 +62,11 @@ def spell(language: str, duration: timedelta, units: int = 2) -> str:
     return say(language, "units").join(say(language, unit, n=n) for unit, n in shown if n)
 
 
+def spell_ago(language: str, moment: datetime, now: datetime) -> str:
+    """`1 s`, `12 min`, `3 d`: nobody minds the rest."""
+    return spell(language, max(now - moment, timedelta(seconds=1)), units=1)
+
+
 def spell_moment(moment: datetime, now: datetime) -> str:
     """`14:05 UTC`, with its date when that is not today's."""
     at = moment.astimezone(UTC)
@@ -139,7 +144,7 @@ class Notices:
             "command": code(job.command),
             "tag": code(job.tag),
             "took": spell(language, end - (job.sent_at or job.created_at)),
-            "ago": spell(language, now - end, units=1),
+            "ago": spell_ago(language, job.ended_at or job.sent_at or job.created_at, now),
             "wait": spell(language, due - now),
             "at": spell_moment(due, now),
             "lease": spell(language, self.times.lease),
@@ -164,7 +169,7 @@ class Notices:
     def message(self, event: EventMessage, thread: Thread, *, language: str) -> Reply:
         """An agent's words, or ours about it."""
         agent = event.agent_name or event.agent_id
-        if text := event_text(event, code(agent), language):
+        if text := event_text(event, agent, language):
             subject = one_line(text.replace("`", ""), 100)
             return Reply(thread, text, level=event.level, subject=subject)
         subject = one_line(f"{agent}: {event.message}", 100)
@@ -178,7 +183,8 @@ class Notices:
 def event_text(event: EventMessage, agent: str, language: str) -> str:
     """Our own words about an agent; empty for what the agent said itself."""
     since = moment_of(event.facts.get("since"))
-    facts = {"agent": agent, "rotate": code(f"agent rotate {event.agent_name}")}
+    rotate = say(language, "typed.rotate", name=agent)
+    facts = {"agent": code(agent), "rotate": code(rotate)}
     if since:
         facts["since"] = spell_moment(since, event.created_at)
     keys = [f"event.{event.code}.since"] if since else []
@@ -217,7 +223,7 @@ def agent_state(agent: Agent, standing: Standing | None, language: str, now: dat
         return say(language, "agent.online")
     if standing is None or standing.last_seen is None:
         return say(language, "agent.gone")
-    return say(language, "agent.offline", ago=spell(language, now - standing.last_seen, units=1))
+    return say(language, "agent.offline", ago=spell_ago(language, standing.last_seen, now))
 
 
 # Refusals.
@@ -250,7 +256,7 @@ def word_fact(name: str, fact: object, language: str, now: datetime | None) -> s
         return either(language, fact) if isinstance(fact, list | tuple) else ""
     if name == "last_seen":
         seen = moment_of(fact)
-        return spell(language, now - seen, units=1) if now and seen else ""
+        return spell_ago(language, seen, now) if now and seen else ""
     return code(str(fact))
 
 

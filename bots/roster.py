@@ -47,7 +47,11 @@ async def agent_lines(desk: Desk, turn: Turn, agents: Sequence[Agent]) -> list[s
 
 
 def no_agents(turn: Turn) -> Reply:
-    return turn.say("status.no_agents", add=code("agent add web-1"))
+    return turn.say("status.no_agents", add=typed(turn, "add", "web-1"))
+
+
+def typed(turn: Turn, deed: str, name: str) -> str:
+    return code(turn.words(f"typed.{deed}", name=name))
 
 
 async def add(desk: Desk, turn: Turn, account: Account, rest: str) -> Once:
@@ -76,7 +80,7 @@ def refuse_to_show_tokens(turn: Turn) -> None:
 
 def with_token(turn: Turn, key: str, agent: Agent, token: str) -> Once:
     name = code(agent.name)
-    kept = turn.say(f"{key}.kept", name=name, rotate=code(f"agent rotate {agent.name}"))
+    kept = turn.say(f"{key}.kept", name=name, rotate=typed(turn, "rotate", agent.name))
     return Once(turn.say(key, name=name, token=token), kept)
 
 
@@ -108,7 +112,7 @@ async def remove(desk: Desk, turn: Turn, account: Account, rest: str) -> Reply:
 
 
 async def ask_to_remove(desk: Desk, turn: Turn, account: Account, agent: Agent) -> Reply:
-    confirm = f"agent remove {agent.name} yes"
+    confirm = turn.words("typed.remove", name=agent.name)
     jobs = await desk.jobs.recent(account.id, agent.id, limit=100)
     lost = [
         *job_list(desk, turn, "agent.remove.waiting", jobs_in(jobs, UNFINISHED - ACTIVE)),

@@ -9,7 +9,7 @@ import typer
 from cli.desk import Answer, Desk, Row, command, listing
 from core.model import Account
 
-accounts = typer.Typer(help="Accounts: who owns agents, and in which language they are spoken to.")
+accounts = typer.Typer(help="Who owns agents and is spoken to.")
 
 Who = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An account's name or id.")]
 Language = Literal["en", "zh"]

@@ -11,7 +11,7 @@ from cli.desk import Answer, Desk, Row, command, listing
 from core.agents import Standing
 from core.model import Account, Agent
 
-agents = typer.Typer(help="Agents: the servers that run things, each with a token of its own.")
+agents = typer.Typer(help="The servers that run things.")
 
 Which = Annotated[str, typer.Argument(metavar="AGENT", help="Its name or alias.")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from ipaddress import ip_address
 from json import dumps
@@ -63,14 +64,22 @@ def banner(places: Places, token: str, mail: str) -> str:
     if places.inbox:
         paragraphs += mail_paragraphs(places.inbox, mail)
     paragraphs += [
-        "Over HTTP, waiting for the end, with curl:",
+        "The same over HTTP, with curl:",
         indent(curl(places.http, token)),
-        "and the same with Python:",
+        "or with Python:",
         indent(call(places.http, token)),
-        "Everything else: python app.py --help. Stop with Ctrl-C.",
+        "What became of a job, by the id in that answer:",
+        indent(look(places.http, token)),
+        f"Everything else: {command(places.code)} --help. Stop with Ctrl-C.",
     ]
     line = "─" * 78
     return "\n".join((line, "\n\n".join(paragraphs), line))
+
+
+def command(code: Path) -> str:
+    """How the program is started here: `make run` has a Python of its own."""
+    own = Path(sys.executable).is_relative_to(code)
+    return f"{Path(sys.executable).relative_to(code) if own else 'python'} app.py"
 
 
 def mail_paragraphs(inbox: Inbox, secret: str) -> list[str]:
@@ -111,14 +120,18 @@ def read_mail(outbox: Path) -> str:
 
 def curl(http: str, token: str, command: str = "hello") -> str:
     body = dumps({"agent": "demo", "message": command})
-    return f"curl -sS -H 'Authorization: Bearer {token}' -d {quote(body)} '{http}/api/jobs?wait=10'"
+    return f"curl -sS -H 'Authorization: Bearer {token}' -d {quote(body)} {http}/api/jobs"
+
+
+def look(http: str, token: str, job: str = "ID") -> str:
+    return f"curl -sS -H 'Authorization: Bearer {token}' {http}/api/jobs/{job}"
 
 
 def call(http: str, token: str, command: str = "hello") -> str:
     body = f'json.dumps(dict(agent="demo", message="{command}")).encode()'
     return python(
         "import json, urllib.request as web; print(web.urlopen(web.Request("
-        f'"{http}/api/jobs?wait=10", {body}, '
+        f'"{http}/api/jobs", {body}, '
         f'{{"Authorization": "Bearer {token}"}})).read().decode())'
     )
 

@@ -122,6 +122,9 @@ def check_web(settings: Settings) -> Iterator[Finding]:
     if not is_loopback(settings.web.host):
         todo = "Put a proxy with TLS before it: tokens and output travel in the clear."
         yield Finding("warn", "HTTP", f"Open to the network at {settings.web.host}.", todo)
+        if settings.has_demo:
+            todo = "Switch it off: SKADI_DEMO=off, then account remove demo."
+            yield Finding("warn", "demo", "It is on, and open to the network.", todo)
     try:
         yield from check_answer(address, ask(f"{address}/readyz"))
     except (URLError, OSError) as error:

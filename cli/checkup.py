@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_type_hints
 
 from cli.checks import check_broker, check_clocks, check_database, check_folder, check_web
 from cli.desk import Answer, Json, program, refusal, say
@@ -14,12 +14,13 @@ from cli.finding import Finding
 from core.durations import spell_duration
 from core.errors import SettingsError, SkadiError
 from core.settings import Secret, Settings
+from core.settings.values import KIB, MIB, Size
 
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 def check(json: Json = False) -> None:
-    """Say what is in use, what is missing or wrong, and what to do about it."""
+    """What is in use, what is missing, what to do about it."""
     try:
         settings = program.get().settings()
     except SettingsError as error:
@@ -47,7 +48,9 @@ async def report(settings: Settings) -> Answer:
     findings = await examine(settings)
     failed = any(finding.level == "fail" for finding in findings)
     rows = dict(shown(settings))
-    text = "\n".join([*setting_lines(rows), "", *map(finding_line, findings)])
+    changed = {name for name, value in shown_defaults(settings) if rows.get(name, value) != value}
+    lines = [*setting_lines(rows, changed), "", *map(finding_line, findings)]
+    text = "\n".join(lines)
     return Answer({"settings": rows, "findings": findings}, text, failed)
 
 
@@ -103,9 +106,20 @@ def shown(settings: Settings) -> Iterator[tuple[str, str]]:
         yield from shown_adapter(name, settings)
 
 
+def shown_defaults(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The same, had nobody set anything."""
+    yield from shown(Settings(data=settings.data))
+    for name in settings.adapters:
+        try:
+            yield from shown_section(f"adapters.{name}", type(options_of(name, settings)[1])())
+        except (SettingsError, TypeError):  # TypeError: something must be set
+            continue
+
+
 def shown_section(name: str, section: Any) -> Iterator[tuple[str, str]]:
-    for field in fields(section):
-        yield f"{name}.{field.name}", spell(getattr(section, field.name))
+    for key, kind in get_type_hints(type(section), include_extras=True).items():
+        value = getattr(section, key)
+        yield f"{name}.{key}", spell_size(value) if kind is Size else spell(value)
 
 
 def shown_adapter(name: str, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -132,9 +146,20 @@ def spell(value: object) -> str:
     return str(value)
 
 
-def setting_lines(rows: dict[str, str]) -> list[str]:
+def spell_size(size: int) -> str:
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} B"
+
+
+def setting_lines(rows: dict[str, str], changed: set[str]) -> list[str]:
+    """What was changed bears a star."""
     width = max(map(len, rows))
-    return [f"{name.ljust(width)}  {value}" for name, value in rows.items()]
+    return [
+        f"{'*' if name in changed else ' '} {name.ljust(width)}  {value}"
+        for name, value in rows.items()
+    ]
 
 
 def finding_line(finding: Finding) -> str:

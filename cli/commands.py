@@ -30,6 +30,14 @@ a socket of its own, such as smtp. The commands below work beside a running serv
   python app.py token add account ada ci     a token for her pipeline
 """
 
+GROUPS = {
+    "account": accounts,
+    "identity": identities,
+    "agent": agents,
+    "token": tokens,
+    "letters": letters,
+}
+
 
 def run(arguments: Sequence[str], skadi: Program) -> None:
     """Do what these words say and exit: 0 done, 1 refused, 2 not understood."""
@@ -41,14 +49,7 @@ def run(arguments: Sequence[str], skadi: Program) -> None:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    groups = {
-        "account": accounts,
-        "identity": identities,
-        "agent": agents,
-        "token": tokens,
-        "letters": letters,
-    }
-    for name, group in groups.items():
+    for name, group in GROUPS.items():
         commands.add_typer(group, name=name, no_args_is_help=True)
     commands.command("migrate")(migrate)
     commands.command("check")(check)

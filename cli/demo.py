@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 from cli.banner import Places, banner, http_address
-from cli.inbox import find_inbox
 from core.accounts import Accounts
 from core.agents import Agents
 from core.chat import Abilities, Inbox, Message, Reply, Thread
@@ -27,6 +26,8 @@ from core.settings import Settings
 NAME = "demo"
 PAUSE = 1.0
 """Seconds before an agent that ended is started again."""
+
+MARKUP = str.maketrans("", "", "*`")
 
 MENU = """\
 # What the demo agent runs; a fixed list, and nothing on it does any harm.
@@ -76,20 +77,20 @@ class Demo:
     `code` is the folder of the program."""
 
     def __init__(self, accounts: Accounts, agents: Agents, settings: Settings, code: Path) -> None:
+        # It brings the libraries of mail along, which without a demo may not be needed.
+        from cli.inbox import find_inbox
+
         self._accounts = accounts
         self._agents = agents
         self._places = Places(http_address(settings.web), find_inbox(settings), settings.data, code)
         self._folder = settings.data / NAME
 
-    @staticmethod
-    def wanted(settings: Settings) -> bool:
-        return settings.demo == "on" or (settings.demo == "auto" and settings.embedded)
-
     # What goes on, on the screen.
 
     def overhear(self, inbox: Inbox) -> Inbox:
         async def hear(message: Message) -> Reply | None:
-            log.info("%s from %s: %s", message.thread.adapter, message.sender_id, message.text)
+            thread = message.thread
+            log.info("%s: %s wrote: %s", thread.adapter, thread.channel_id, message.text)
             return await inbox(message)
 
         return hear
@@ -142,7 +143,7 @@ class Demo:
         return secret
 
     def _write_menu(self) -> None:
-        menu = MENU.format(state=self._folder / "agent")
+        menu = MENU.format(state=json.dumps(str(self._folder / "agent")))
         (self._folder / "skadi.yml").write_text(menu, "utf-8")
 
     async def _keep_agent(self, token: str) -> None:
@@ -185,8 +186,8 @@ class Reader:
 
 
 def read(reply: Reply) -> Reply:
-    thread = reply.thread
-    log.info("%s to %s: %s", thread.adapter, thread.channel_id, reply.text.partition("\n")[0])
+    words = reply.text.partition("\n")[0].translate(MARKUP)
+    log.info("%s: told %s: %s", reply.thread.adapter, reply.thread.channel_id, words)
     return reply
 
 

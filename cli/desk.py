@@ -64,24 +64,25 @@ program: ContextVar[Program] = ContextVar("program")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command found or did: for programs and for people."""
+    """What a command found or did: for programs and for people. `refused`: it did nothing."""
 
     data: object
     text: str
     failed: bool = False
+    refused: bool = False
 
 
 Verb = TypeVar("Verb", bound=Callable[..., Awaitable[Answer]])
 
 
-def command(group: typer.Typer, name: str, *, hidden: bool = False) -> Callable[[Verb], Verb]:
+def command(group: typer.Typer, name: str, **how: Any) -> Callable[[Verb], Verb]:
     """Make a coroutine of a desk a command of a group; it gets `--json` like all the others."""
 
     def add(verb: Verb) -> Verb:
         def run(json: bool, **given: Any) -> None:
             finish(partial(verb, **given), json)
 
-        group.command(name, hidden=hidden)(wear(run, verb))
+        group.command(name, **how)(wear(run, verb))
         return verb
 
     return add
@@ -109,7 +110,7 @@ def say(answer: Answer, as_json: bool) -> None:
     if as_json:
         print(orjson.dumps(answer.data, default=str, option=orjson.OPT_INDENT_2).decode())
     else:
-        print(answer.text, file=sys.stderr if answer.failed else sys.stdout)
+        print(answer.text, file=sys.stderr if answer.refused else sys.stdout)
     if answer.failed:
         raise typer.Exit(REFUSED)
 
@@ -136,7 +137,7 @@ async def announce(desk: Desk) -> None:
 
 
 def refusal(code: str, message: str) -> Answer:
-    return Answer({"error": code, "message": message}, message, failed=True)
+    return Answer({"error": code, "message": message}, message, failed=True, refused=True)
 
 
 def listing(rows: Sequence[Row], nothing: str) -> Answer:

@@ -8,10 +8,11 @@ import typer
 
 from cli.accounts import Who
 from cli.desk import Answer, Desk, Row, command, listing
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from core.model import Identity
+from core.settings import Settings
 
-identities = typer.Typer(help="Identities: which person on which platform speaks for an account.")
+identities = typer.Typer(help="Who on which platform speaks for whom.")
 
 
 def identity_row(identity: Identity, account: str) -> Row:
@@ -25,19 +26,30 @@ def identity_row(identity: Identity, account: str) -> Row:
     }
 
 
-@command(identities, "add")
+# A sender's id may begin with a dash, and is no option then.
+@command(identities, "add", context_settings={"ignore_unknown_options": True})
 async def add(
     desk: Desk,
     account: Who,
     platform: Annotated[str, typer.Argument(help="slack, teams, wechat or smtp.")],
-    subject: Annotated[str, typer.Argument(help="Scope and person: T1/U2, -/ada@example.org.")],
+    subject: Annotated[str, typer.Argument(help="Scope and person: T1/U2, or a mail address.")],
     name: Annotated[str, typer.Option(help="What people call them.")] = "",
 ) -> Answer:
     """Let a person of a platform speak for an account, without a link code."""
     owner = await desk.accounts.find(account)
+    demand_platform(platform, desk.settings)
+    if platform == "smtp" and "/" not in subject:
+        subject = f"-/{subject}"
     identity = await desk.accounts.add_identity(owner.id, platform, subject, name)
     text = f"{platform} {subject} speaks for {owner.name} now."
     return Answer(identity_row(identity, owner.name), text)
+
+
+def demand_platform(platform: str, settings: Settings) -> None:
+    known = {str(section.get("kind", name)) for name, section in settings.adapters.items()}
+    if platform not in known:
+        listed = ", ".join(sorted(known)) or "none"
+        raise Invalid(f"{platform} is not configured; the platforms that are: {listed}.")
 
 
 @command(identities, "code")
@@ -68,7 +80,8 @@ async def remove(
     """Let a person no longer speak for an account."""
     known = {found.id: found for found in await desk.accounts.identities()}
     if identity not in known:
-        raise NotFound(f"There is no identity {identity}. See: identity list")
+        text = f"There is no identity {identity}. See: identity list"
+        raise NotFound(text, code="IdentityNotFound")
     found = known[identity]
     owner = await desk.accounts.get(found.account_id)
     await desk.accounts.remove_identity(owner.id, found.id)

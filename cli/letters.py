@@ -10,7 +10,7 @@ from cli.desk import Answer, Desk, Row, command, listing
 from core.errors import NotFound
 from core.model import Delivery
 
-letters = typer.Typer(help="Letters: answers that could not be delivered, and why.")
+letters = typer.Typer(help="Answers that could not be delivered.")
 
 Which = Annotated[str, typer.Argument(metavar="ID", help="As list shows it.")]
 
@@ -44,7 +44,8 @@ async def show_one(desk: Desk, letter: Which) -> Answer:
     """Show one of them whole."""
     found = [each for each in await desk.letters.list(None, 100_000) if each.id == letter]
     if not found:
-        raise NotFound(f"There is no undelivered letter {letter}. See: letters list")
+        text = f"There is no undelivered letter {letter}. See: letters list"
+        raise NotFound(text, code="LetterNotFound")
     row = {**letter_row(found[0]), "account_id": found[0].account_id, "thread": found[0].thread}
     return Answer(row, "\n".join(f"{key:<11} {value}" for key, value in row.items()))
 

@@ -22,7 +22,7 @@ from web.door import Door
 
 BACKLOG = 4096
 """Connections that wait to be accepted: thousands of agents come back at once after a restart."""
-FINISH_WITHIN = 8
+FINISH_WITHIN = 6
 """Seconds for requests in hand when the process stops."""
 BEATS_MISSED = 3
 """So many in a row, and agents could not have been heard: their silence begins anew."""
@@ -52,6 +52,7 @@ async def serve(app: ASGIApp, web: Web, *, ready: asyncio.Event, stop: Callable[
     `ready` is set when callers are served."""
     sockets = await listen(web.host, web.port)
     server = Server(configure(app, web), ready)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     serving = asyncio.create_task(server.serve(sockets))
     log.info("HTTP on http://%s:%d", web.host, web.port)
     try:

@@ -13,7 +13,7 @@ from cli.desk import Answer, Desk, Row, command, duration, listing
 from core.errors import Invalid
 from core.model import Account, Token, utc_now
 
-tokens = typer.Typer(help="Tokens: secrets that speak for an account or an upstream system.")
+tokens = typer.Typer(help="Secrets for programs, systems and mail.")
 adding = typer.Typer(help="Make a token and show it, once.")
 tokens.add_typer(adding, name="add")
 

@@ -72,17 +72,19 @@ class Accounts:
 
     async def set_language(self, account_id: str, language: str) -> None:
         await self._store.set_language(account_id, _language(language))
-        self._memory.forget()
+        await self._memory.changed()
 
     async def remove(self, account_id: str) -> None:
         """Its agents go before, by Agents.remove, so that each job's end is told."""
         await self.get(account_id)
         await self._store.remove(account_id, self._clock())
-        self._memory.forget()
+        await self._memory.changed()
 
     # Who is it
 
     async def identity(self, platform: str, subject: str) -> Identity | None:
+        # A conversation begins here: what is asked after this shall be believed as of now.
+        await self._memory.refresh()
         return await self._store.identity(platform, subject)
 
     async def identities(self, account_id: str | None = None) -> Sequence[Identity]:
@@ -144,7 +146,7 @@ class Accounts:
     async def revoke_token(self, token_id: str) -> None:
         if not await self._store.revoke_token(token_id, self._clock()):
             raise NotFound("There is no such token.", code="TokenNotFound", id=token_id)
-        self._memory.forget()
+        await self._memory.changed()
 
     async def bearer(self, secret: str) -> Token:
         """The account or system token a program shows. Unauthorized otherwise."""
@@ -162,12 +164,21 @@ class Accounts:
             return None
         return token.account_id, f"token:{token.id}"
 
+    async def alive(self, requested_by: str) -> bool:
+        """core.chat.Keyring: whether `token:<id>` still speaks for anybody."""
+        kind, _, token_id = requested_by.partition(":")
+        token = await self._store.token_named(token_id) if kind == "token" else None
+        return token is not None and self._holds(token)
+
     async def _valid(self, secret: str) -> Token | None:
         hashed = hash_secret(secret)
         token = await self._memory.recall(f"token:{hashed}", lambda: self._store.token(hashed))
-        if token is None or token.revoked_at is not None:
-            return None
-        return token if token.expires_at is None or token.expires_at > self._clock() else None
+        return token if token and self._holds(token) else None
+
+    def _holds(self, token: Token) -> bool:
+        if token.revoked_at is not None:
+            return False
+        return token.expires_at is None or token.expires_at > self._clock()
 
     async def account_for_upstream(self, uid: str) -> Account:
         """The account an upstream system names by its own user id, made when it first does."""
@@ -196,7 +207,7 @@ class Accounts:
         self, account_id: str, thread: Thread, name: str, *, only_first: bool
     ) -> None:
         await self._store.set_home(new_id(), account_id, thread, name[:200], only_first=only_first)
-        self._memory.forget()
+        await self._memory.changed()
 
     async def home(self, account_id: str) -> Thread | None:
         channel = await self._memory.recall(

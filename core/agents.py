@@ -13,7 +13,7 @@ from unicodedata import normalize
 
 from core.accounts import Accounts, hash_secret
 from core.broker import Broker, Sign
-from core.errors import Invalid, NotFound, Unauthorized, Unavailable
+from core.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
 from core.memory import Memory
 from core.model import (
     Agent,
@@ -170,8 +170,8 @@ class Agents:
             for job in page:
                 try:
                     await self._store.jobs.move(MoveJob(job.id, end, "system", account_id))
-                except (Invalid, NotFound):
-                    continue  # it ended by itself meanwhile
+                except (Conflict, Invalid, NotFound):
+                    continue  # it ended by itself meanwhile, or was handed out; then its turn comes
 
     async def _facts_changed(self) -> None:
         self._memory.forget()

@@ -135,6 +135,9 @@ class Keyring(Protocol):
     async def holder(self, secret: str) -> tuple[str, str] | None:
         """(account id, `token:<id>`) of a valid secret, else None; compared by hash."""
 
+    async def alive(self, requested_by: str) -> bool:
+        """Whether `token:<id>` still speaks for anybody."""
+
 
 class Adapter(Protocol):
     """Every platform can be spoken to."""

@@ -260,12 +260,13 @@ class Jobs:
                 return claimed
         return None
 
-    async def _take(self, agent: Agent, job_id: str, journal: str) -> Claimed | None:
-        """The job, if it still waits; a hint may be old."""
+    async def _take(
+        self, agent: Agent, job_id: str, journal: str, *, again: bool = False
+    ) -> Claimed | None:
+        """The job, if it still waits; a hint may be old. `again`: also if it was lost on the wire."""
+        move = MoveJob(job_id, JobStatus.SENT, "agent", agent.id, journal=journal, again=again)
         try:
-            change = await self._store.jobs.move(
-                MoveJob(job_id, JobStatus.SENT, "agent", agent.id, journal=journal)
-            )
+            change = await self._store.jobs.move(move)
         except (Conflict, NotFound):
             return None
         if journal:
@@ -279,7 +280,7 @@ class Jobs:
         if sign is None:
             sign = await self._broker.sign(agent.id, self._clock(), out=True)
         for job_id in sorted(sign.out - holding):
-            if claimed := await self._take(agent, job_id, journal):
+            if claimed := await self._take(agent, job_id, journal, again=True):
                 return claimed
             await self._hint(self._broker.take_back, agent.id, job_id)
         return None

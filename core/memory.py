@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from core.broker import Broker
@@ -60,6 +61,12 @@ class Memory:
         epoch = await self._truth.epoch()
         self.hold(epoch)
         await self._broker.set_epoch(epoch)
+
+    async def changed(self) -> None:
+        """We changed a fact: other processes are to ask again before our answer is heard."""
+        self.forget()
+        with suppress(Unavailable):  # the watcher says it later
+            await self.restore()
 
     def forget(self) -> None:
         """We cannot know what has changed."""

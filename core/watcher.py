@@ -103,8 +103,11 @@ class Watcher:
         while page := await self._store.jobs.queuing(before, after, PAGE):
             await self._broker.tell([], page)
             after = page[-1]
-        for agent_id, job_id in await self._store.jobs.handed_out(PAGE):
-            await self._broker.hand_out(agent_id, job_id)
+        after = ("", "")
+        while page := await self._store.jobs.handed_out(after, PAGE):
+            for agent_id, job_id in page:
+                await self._broker.hand_out(agent_id, job_id)
+            after = page[-1]
 
     async def remind_events(self) -> None:
         """Events of commits that nobody is known to have announced."""

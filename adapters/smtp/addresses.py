@@ -15,6 +15,7 @@ ADDRESS = re.compile(rf"({ATOM}(?:\.{ATOM})*)@({DOMAIN.pattern})")
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 NAMED = re.compile(rf'\s*((?:{QUOTED}|[^"()<>@,:;\\\[\]])*)<([^<>\s]+)>\s*')
 COMMENTED = re.compile(r"\s*([^()<>\s]+)\s*(?:\(([^()]*)\)\s*)?")
+SECRET = re.compile(r"\+[a-z0-9.]{1,80}")
 LONGEST = 254
 """RFC 5321 section 4.5.3.1.3, the angle brackets taken off."""
 LONGEST_LIST = 20_000
@@ -102,7 +103,7 @@ class Addresses:
             return Recipient("bounce", whole)
         local, _, domain = whole.rpartition("@")
         base, plus, secret = local.partition("+")
-        if base != self.local or domain != self.domain or not (plus and secret):
+        if base != self.local or domain != self.domain or not SECRET.fullmatch(plus + secret):
             return None
         return Recipient("return" if secret.startswith("r.") else "token", whole, secret)
 

@@ -89,16 +89,16 @@ def read_content(headers: Headers) -> Content:
     message["Content-Type"] = headers.bare("content-type")[:LONGEST_PARAMETERS] or "text/plain"
     message["Content-Disposition"] = headers.bare("content-disposition")[:LONGEST_PARAMETERS]
     kind, boundary = ask(message.get_content_type), ask(message.get_boundary)
+    named, related = bool(ask(message.get_filename)), headers.count("content-id") > 0
     return Content(
         kind="text/plain" if kind.startswith("multipart/") and not boundary else kind,
         boundary=boundary.encode("latin-1", "replace"),
         charset=ask(message.get_content_charset),
         flowed=parameter(message, "format") == "flowed",
         delsp=parameter(message, "delsp") == "yes",
-        attached=headers.word("content-disposition") == "attachment"
-        or bool(ask(message.get_filename)),
+        attached=headers.word("content-disposition") == "attachment" or (named and not related),
         encoding=headers.word("content-transfer-encoding"),
-        related=headers.count("content-id") > 0,
+        related=related,
     )
 
 

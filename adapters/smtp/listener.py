@@ -221,12 +221,11 @@ class Receiver:
             reader.feed_data(rest)
 
     def _add(self, piece: bytes) -> None:
-        self._tail = (self._tail + piece)[-5:]
         self._size += len(piece)
         limits = self._door.limits
         if self._size > limits.size + len(DOT):
             self._refuse(TOO_BIG)
-        elif self._door.memory + len(piece) > max(MEMORY, limits.size):
+        elif self._door.memory + len(piece) > max(MEMORY, limits.size + len(DOT)):
             self._refuse(NO_ROOM)
         if not self.refusal:
             self._kept += piece

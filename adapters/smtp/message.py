@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from adapters.smtp.conversation import digest, find_thread, references
@@ -55,7 +55,7 @@ def reference(letter: Letter, before: list[str], proven: Proven) -> dict[str, An
 
 def sent_at(letter: Letter, now: datetime) -> datetime:
     sent = read_date(letter.head)
-    return min(sent.astimezone(UTC), now) if sent else now
+    return min(sent, now) if sent else now
 
 
 def find_locale(letter: Letter) -> str:

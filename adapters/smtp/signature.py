@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import dkim
@@ -28,8 +28,10 @@ LONGEST_SIGNATURE = 4096
 MOST_NAMES = 100
 SMALLEST_KEY = 1024
 DNS_SECONDS = 4.0
-OLDEST = timedelta(days=7)
+OLDEST = timedelta(days=5)
 AHEAD = timedelta(days=1)
+"""A signed mail can be sent again by anybody. Within these days together it is known as a repeat,
+since the keys of messages are kept for a week."""
 NEEDED = frozenset((b"from", b"date", b"subject"))
 """What must be signed, the absence of a field included."""
 SINGLE = (
@@ -164,13 +166,13 @@ def is_acceptable(tags: Tags, domain: str, now: datetime) -> bool:
     identity = tags.get(b"i", b"@" + tags.get(b"d", b"")).lower()
     return (
         tags.get(b"d", b"").lower() == domain.encode()
-        and identity.rpartition(b"@")[2] == domain.encode()
+        and identity.endswith(b"@" + domain.encode())
         and tags.get(b"a") == b"rsa-sha256"
         # With l= anybody may append to the body.
         and b"l" not in tags
         and signed >= NEEDED
         and len(signed) <= MOST_NAMES
-        and not is_over(tags.get(b"x", b""), now)
+        and not (b"x" in tags and is_over(tags[b"x"], now))
     )
 
 
@@ -179,8 +181,6 @@ def signed_names(tags: Tags) -> frozenset[bytes]:
 
 
 def is_over(expires: bytes, now: datetime) -> bool:
-    if not expires:
-        return False
     return not re.fullmatch(rb"\d{1,12}", expires) or int(expires) < now.timestamp()
 
 
@@ -210,7 +210,8 @@ def is_addressed(head: Headers, seal: Seal, ours: Callable[[str], bool]) -> bool
 def read_date(head: Headers) -> datetime | None:
     try:
         sent = parsedate_to_datetime(head.bare("date")[:200])
-        return sent.astimezone() if sent.tzinfo else None
+        # Without a zone it is one in UTC (RFC 5322 section 3.3, "-0000").
+        return sent.astimezone(UTC) if sent.tzinfo else sent.replace(tzinfo=UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 

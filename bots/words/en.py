@@ -41,7 +41,7 @@ SENTENCES = {
     "state.delayed": "starts in {wait}",
     "state.due": "starts now",
     "state.queuing": "queuing",
-    "state.sent": "sent {took} ago",
+    "state.sent": "sent {ago} ago",
     "state.running": "running {took}",
     "state.succeeded": "succeeded {ago} ago",
     "state.failed": "failed {ago} ago",
@@ -56,6 +56,10 @@ SENTENCES = {
     "status.failed": "failed",
     "status.expired": "expired",
     "status.canceled": "canceled",
+    # What to type, by name.
+    "typed.add": "agent add {name}",
+    "typed.remove": "agent remove {name} yes",
+    "typed.rotate": "agent rotate {name}",
     # Buttons.
     "button.cancel": "Cancel",
     "button.again": "Again",
@@ -96,7 +100,8 @@ SENTENCES = {
     " {rotate} makes another.",
     "agent.renamed": "{old} is now called {name}.",
     "agent.removed": "{name} is removed. Its token is dead.",
-    "agent.remove": "Removing {name} cannot be undone. Its token dies at once. To do it: {confirm}",
+    "agent.remove": "Removing {name} cannot be undone, and its token dies at once. If you are sure,"
+    " say {confirm}",
     "agent.remove.waiting": "These jobs would be canceled:",
     "agent.remove.active": "These are with it now; you would not learn how they end:",
     # Who is who.
@@ -138,6 +143,8 @@ REFUSALS = {
     "TooMany": ("That was too much at once. Wait a minute, then try again.",),
     "Unavailable": ("A part of me is away right now. Try again in a minute.",),
     "Error": ("That did not work.",),
+    "Answered": ("That message was answered before, so nothing was done again.",),
+    "KeyTaken": ("That message was answered before, so nothing was done again.",),
     # Agents.
     "AgentNotFound": (
         "You have no agent called {name}. Did you mean {near}?",
@@ -296,7 +303,7 @@ VERBS = {
     ),
     "home": Help(
         "home",
-        "tell me to bring news here",
+        "bring news to this conversation",
         "home",
         "Agents' messages, their comings and goings, and results that have no thread are told in"
         " the conversation where you last said this.",
@@ -305,9 +312,9 @@ VERBS = {
     "link": Help(
         "link CODE",
         "tell me whose account you speak for",
-        "link K7QD-2M4X",
+        "link K7Q-D2M-4X9",
         "The operator makes the code. It works once and for ten minutes.",
     ),
-    "unlink": Help("unlink", "speak for no account here any more", "unlink"),
+    "unlink": Help("unlink", "stop speaking for your account here", "unlink"),
     "help": Help("help [VERB]", "this list, or more about a verb", "help delay"),
 }

@@ -40,7 +40,7 @@ SENTENCES = {
     "state.delayed": "{wait}后开始",
     "state.due": "即将开始",
     "state.queuing": "排队中",
-    "state.sent": "{took}前已发送",
+    "state.sent": "{ago}前已发送",
     "state.running": "已运行 {took}",
     "state.succeeded": "{ago}前成功",
     "state.failed": "{ago}前失败",
@@ -55,6 +55,10 @@ SENTENCES = {
     "status.failed": "失败",
     "status.expired": "已过期",
     "status.canceled": "已取消",
+    # What to type, by name.
+    "typed.add": "代理 添加 {name}",
+    "typed.remove": "代理 删除 {name} 确认",
+    "typed.rotate": "代理 换令牌 {name}",
     # Buttons.
     "button.cancel": "取消",
     "button.again": "再来一次",
@@ -66,7 +70,7 @@ SENTENCES = {
     "agent.busy": "忙碌",
     "agent.offline": "离线，最后在线于 {ago}前",
     "agent.gone": "离线",
-    "agent.new": "尚未上线过",
+    "agent.new": "从未上线",
     "agent.off": "已停用",
     # What is said unasked.
     "event.words": "{agent}：{words}",
@@ -114,7 +118,7 @@ SENTENCES = {
     "help.private": "只能在私聊里使用。",
     "help.stranger": "我替认识的人在服务器上执行命令，但我还不认识你。"
     "请向管理员要一个绑定码（{operator}），然后在私聊里发送 {link}。"
-    "{whoami} 可以看到我眼中的你。",
+    "{whoami} 可以查看我如何识别你。",
     # What an adapter left out of a message.
     "remark.attachments": "附件已忽略。",
     "remark.rest": "只读取了命令，其余内容已忽略。",
@@ -132,6 +136,8 @@ REFUSALS = {
     "TooMany": ("太频繁了。请等一分钟再试。",),
     "Unavailable": ("我的一部分暂时不可用，请过一分钟再试。",),
     "Error": ("没有成功。",),
+    "Answered": ("这条消息之前已经处理过，没有重复执行。",),
+    "KeyTaken": ("这条消息之前已经处理过，没有重复执行。",),
     # Agents.
     "AgentNotFound": (
         "你没有叫 {name} 的 Agent。你是不是想说 {near}？",
@@ -183,7 +189,7 @@ REFUSALS = {
     # The bot's own.
     "NotLinked": (
         "我还不认识你，所以什么也没有做。请向管理员要一个绑定码（{operator}），"
-        "然后在私聊里发送 {link}。{whoami} 可以看到我眼中的你。",
+        "然后在私聊里发送 {link}。{whoami} 可以查看我如何识别你。",
     ),
     "NotYet": ("{verb} 还不能用，我先留着这个词。发送 `帮助` 看看我会做什么。",),
     "NoSuchWord": (
@@ -268,11 +274,11 @@ VERBS = {
         "主页",
         "Agent 的消息、上下线通知和没有会话的结果，都会发到你最后一次这样说的会话。",
     ),
-    "whoami": Help("我是谁", "看看我认为你是谁", "我是谁"),
+    "whoami": Help("我是谁", "查看我如何识别你", "我是谁"),
     "link": Help(
         "绑定 绑定码",
         "告诉我你代表哪个账号",
-        "绑定 K7QD-2M4X",
+        "绑定 K7Q-D2M-4X9",
         "绑定码由管理员生成，十分钟内有效，只能用一次。",
     ),
     "unlink": Help("解绑", "在这里不再代表账号", "解绑"),

@@ -99,6 +99,10 @@ class Settings:
         return not self.database.url and not self.redis.url
 
     @property
+    def has_demo(self) -> bool:
+        return self.demo == "on" or (self.demo == "auto" and self.embedded)
+
+    @property
     def store_url(self) -> Secret:
         """The address of the database as the store wants it, with driver and character set."""
         return store_url(self.database.url, self.data)

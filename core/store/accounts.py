@@ -182,6 +182,11 @@ class AccountStore:
             row = (await connection.execute(select(tokens).where(tokens.c.hash == hashed))).first()
         return to_token(row) if row else None
 
+    async def token_named(self, token_id: str) -> Token | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(tokens).where(tokens.c.id == token_id))).first()
+        return to_token(row) if row else None
+
     async def tokens(self, account_id: str | None) -> Sequence[Token]:
         query = select(tokens).order_by(tokens.c.id)
         if account_id is not None:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import schema
 from core.broker import News
 from core.chat import Thread
-from core.errors import SkadiError
+from core.errors import Conflict, SkadiError
 from core.events import job_news, message_news
 from core.model import (
     EventJobStatus,
@@ -27,7 +27,7 @@ from core.model import (
 )
 from core.store.database import Database
 from core.store.known import Known
-from core.store.moves import MoveJob, check, differences, moved, nowhere, owns
+from core.store.moves import MoveJob, check, differences, moved, nowhere, owns, weight
 from core.store.rows import (
     JOB_COLUMNS,
     JOB_FIELDS,
@@ -50,7 +50,7 @@ class AddJob:
 
     @property
     def size(self) -> int:
-        return 1000 + len(self.job.command)
+        return 1000 + weight(self.job.command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class AddMessage:
 
     @property
     def size(self) -> int:
-        return 500 + len(self.event.message)
+        return 500 + weight(self.event.message)
 
 
 Fact = AddJob | MoveJob | AddMessage
@@ -74,6 +74,13 @@ class Change:
 
     job: Job
     changed: bool = True
+
+
+def repeated(fact: AddJob, job: Job) -> Job:
+    """The job that is there already, for its own account only."""
+    if job.account_id != fact.job.account_id:
+        raise Conflict("That key is taken.", code="KeyTaken")
+    return job
 
 
 @dataclass(slots=True)
@@ -100,6 +107,7 @@ class Batch:
     event_ids: list[str] = field(default_factory=list)
     _states: dict[str, State] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
+    _begun: dict[str, bool] = field(default_factory=dict)
     _jobs: list[Sequence[Any]] = field(default_factory=list)
     _events: list[Sequence[Any]] = field(default_factory=list)
     _sayings: list[dict[str, Any]] = field(default_factory=list)
@@ -127,7 +135,11 @@ class Batch:
         if ids:
             await self._lock(connection, ids)
         noted = sorted(
-            {f.job_id for f in self.facts if isinstance(f, MoveJob) and f.to is JobStatus.RUNNING}
+            {
+                fact.job_id
+                for fact in self.facts
+                if isinstance(fact, MoveJob) and fact.leans_on_result
+            }
         )
         if noted:
             for row in await connection.execute(READ_RESULTS, {"ids": noted}):
@@ -154,6 +166,11 @@ class Batch:
         """An event's id that is in the database exactly if the batch was committed."""
         return self.event_ids[0] if self.event_ids else ""
 
+    @property
+    def decided(self) -> bool:
+        """Whether all that was to be read has been."""
+        return len(self.outcomes) == len(self.facts)
+
     def remember(self) -> None:
         for state in self._states.values():
             self.known.put(state.job, state.delivery_id)
@@ -171,6 +188,7 @@ class Batch:
     async def _load_repeats(self, connection: AsyncConnection, keys: Sequence[str]) -> None:
         found = list(await connection.execute(LOCK_KEYS, {"keys": keys}))
         self._keys = {row.message_key: row.job_id for row in found if row.job_id}
+        self._begun = {row.message_key: row.finished for row in found if not row.job_id}
         if self._keys:
             known = sorted(set(self._keys.values()) - self._states.keys())
             self._know(await connection.execute(READ_JOBS, {"ids": known}))
@@ -189,7 +207,9 @@ class Batch:
 
     def _add(self, fact: AddJob) -> Change:
         if fact.key and (known := self._keys.get(fact.key)):
-            return Change(self._states[known].job, changed=False)
+            return Change(repeated(fact, self._states[known].job), changed=False)
+        if fact.key and self._begun.get(fact.key):
+            raise Conflict("That message was answered without a job.", code="Answered")
         delivery_id = self._deliver(fact, fact.target) if fact.target else None
         job = fact.job
         self._jobs.append(job_row(job, delivery_id))
@@ -250,8 +270,7 @@ class Batch:
         if self._jobs:
             await connection.exec_driver_sql(database.bulk(schema.jobs, JOB_COLUMNS), self._jobs)
         if self._messages:
-            remember = database.upsert(schema.messages, "job_id", "finished")
-            await connection.execute(remember, self._messages)
+            await self._store_messages(connection)
         await self._store_moves(connection)
         if self._results:
             rows = [{"job_id": id, "text": text} for id, text in self._results.items()]
@@ -268,6 +287,17 @@ class Batch:
         if self.event_ids:
             row = {"id": self.id, "event_ids": " ".join(self.event_ids), "created_at": self.at}
             await connection.execute(insert(schema.announcements), row)
+
+    async def _store_messages(self, connection: AsyncConnection) -> None:
+        """A key that nobody had when we looked is inserted plainly: if another transaction was first, the
+        whole batch is decided again, and finds that one's job."""
+        begun = [row for row in self._messages if row["message_key"] in self._begun]
+        new = [row for row in self._messages if row["message_key"] not in self._begun]
+        if begun:
+            known = [{"key": row["message_key"], "job": row["job_id"]} for row in begun]
+            await connection.execute(FINISH, known)
+        if new:
+            await connection.execute(insert(schema.messages), new)
 
     async def _store_moves(self, connection: AsyncConnection) -> None:
         """One statement for all jobs that changed in the same way."""
@@ -343,7 +373,7 @@ LOCK_JOBS = (
 )
 READ_RESULTS = select(schema.results).where(schema.results.c.job_id.in_(_ids))
 LOCK_KEYS = (
-    select(schema.messages.c.message_key, schema.messages.c.job_id)
+    select(*(schema.messages.c[name] for name in ("message_key", "job_id", "finished")))
     .where(schema.messages.c.message_key.in_(bindparam("keys", expanding=True)))
     .order_by(schema.messages.c.message_key)
     .with_for_update()
@@ -352,5 +382,10 @@ NUDGE = (
     update(schema.deliveries)
     .where(schema.deliveries.c.id.in_(_ids), schema.deliveries.c.state != "dead")
     .values(due_at=bindparam("at"), state="open")
+)
+FINISH = (
+    update(schema.messages)
+    .where(schema.messages.c.message_key == bindparam("key"))
+    .values(job_id=bindparam("job"), finished=True)
 )
 FORGET = delete(schema.announcements).where(schema.announcements.c.id.in_(_ids))

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 TRIES = 5
 DEADLOCK, LOCK_TIMEOUT = 1213, 1205  # MySQL's error numbers
-DUPLICATE = 1062
+DUPLICATE, TOO_LARGE = 1062, 1153
 
 
 class Database:
@@ -109,6 +109,13 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OperationalError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
+
+
+def is_cut(error: BaseException) -> bool:
+    """The line was open and is not any more, or the database will not take so much at once."""
+    if not isinstance(error, DBAPIError) or not error.orig:
+        return False
+    return error.connection_invalidated or error.orig.args[:1] == (TOO_LARGE,)
 
 
 def is_duplicate(error: BaseException) -> bool:

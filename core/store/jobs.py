@@ -104,24 +104,13 @@ class JobStore:
         self, before: datetime, after: tuple[str, str], limit: int
     ) -> Sequence[tuple[str, str]]:
         """(agent, job) of what waits since before a moment, a page at a time in the order of both."""
-        agent_id, job_id = after
-        query = (
-            select(jobs.c.agent_id, jobs.c.id)
-            .where(jobs.c.status == JobStatus.QUEUING.value, jobs.c.created_at < before)
-            .where(
-                (jobs.c.agent_id > agent_id)
-                | ((jobs.c.agent_id == agent_id) & (jobs.c.id > job_id))
-            )
-            .order_by(jobs.c.agent_id, jobs.c.id)
-            .limit(limit)
-        )
+        query = _page_after(JobStatus.QUEUING, after, limit).where(jobs.c.created_at < before)
         async with self._database.reading() as connection:
             return [(row.agent_id, row.id) for row in await connection.execute(query)]
 
-    async def handed_out(self, limit: int) -> Sequence[tuple[str, str]]:
-        """(agent, job) of what was handed to a journal and never reported on."""
-        query = select(jobs.c.agent_id, jobs.c.id).where(jobs.c.status == JobStatus.SENT.value)
-        query = query.where(jobs.c.journal != "").limit(limit)
+    async def handed_out(self, after: tuple[str, str], limit: int) -> Sequence[tuple[str, str]]:
+        """(agent, job) of what was handed to a journal and never reported on, a page at a time."""
+        query = _page_after(JobStatus.SENT, after, limit).where(jobs.c.journal != "")
         async with self._database.reading() as connection:
             return [(row.agent_id, row.id) for row in await connection.execute(query)]
 
@@ -170,6 +159,14 @@ class JobStore:
     async def _read(self, query: Select[Any]) -> Sequence[Job]:
         async with self._database.reading() as connection:
             return [to_job(row) for row in await connection.execute(query)]
+
+
+def _page_after(status: JobStatus, after: tuple[str, str], limit: int) -> Select[tuple[str, str]]:
+    agent_id, job_id = after
+    query = select(jobs.c.agent_id, jobs.c.id).where(jobs.c.status == status.value)
+    later = (jobs.c.agent_id == agent_id) & (jobs.c.id > job_id)
+    query = query.where((jobs.c.agent_id > agent_id) | later)
+    return query.order_by(jobs.c.agent_id, jobs.c.id).limit(limit)
 
 
 async def _news(connection: AsyncConnection, event_ids: Sequence[str]) -> Sequence[News]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from core.model import Job
 
@@ -23,7 +24,8 @@ class Known:
         if job.status.final:
             self._jobs.pop(job.id, None)
             return
-        self._jobs[job.id] = (job, delivery_id)
+        # Without its output, which may be large and is read afresh where it matters.
+        self._jobs[job.id] = (replace(job, result="") if job.result else job, delivery_id)
         self._jobs.move_to_end(job.id)
         while len(self._jobs) > MOST:
             self._jobs.popitem(last=False)

@@ -16,7 +16,7 @@ from core import schema
 from core.errors import SkadiError, Unavailable
 from core.model import Clock, Times
 from core.store.batch import FORGET, Batch, Change, Fact
-from core.store.database import Database, is_away, is_collision
+from core.store.database import Database, is_away, is_collision, is_cut, is_duplicate
 from core.store.known import Known
 
 LONGEST_BATCH = 500
@@ -24,6 +24,12 @@ LARGEST_BATCH = 4 * 1024 * 1024  # bytes
 PATIENCE = 20.0
 """Seconds a fact waits for a database that is away: an old agent reports once, so it is worth waiting."""
 PAUSE = 0.25
+MOST_CUTS = 4
+"""So often a database that is there may cut the line on the same batch (too large for it) until its facts
+are written one by one."""
+QUIET = 1.0
+"""Seconds until announced batches are struck off, if no other batch took that along. Shorter than the watcher
+waits before it says them again."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +55,7 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
         self._known = Known()
         self._telling: set[asyncio.Task[None]] = set()
+        self._resting: asyncio.Task[None] | None = None
         self.announce: Announce = _keep_silent
 
     async def enter(self, fact: Fact) -> Change:
@@ -61,23 +68,33 @@ class Ledger:
             self._writer = asyncio.create_task(self._write_all())
         return await future
 
+    def _told(self, task: asyncio.Task[None]) -> None:
+        """When nothing follows that could strike the batch off on its way, a quiet moment does."""
+        self._telling.discard(task)
+        if self._spent and (self._resting is None or self._resting.done()):
+            self._resting = asyncio.create_task(self._rest())
+
+    async def _rest(self) -> None:
+        while self._spent:
+            await asyncio.sleep(QUIET)
+            if self._spent:
+                await self._forget()
+
     async def close(self) -> None:
         """Finish what is in hand."""
         while self._writer and not self._writer.done():
             await asyncio.wait({self._writer})
         if self._telling:
             await asyncio.wait(self._telling)
+        if self._resting:
+            self._resting.cancel()
+            await asyncio.wait({self._resting})
         if self._spent:
             await self._forget()
 
     async def _write_all(self) -> None:
-        while self._waiting or self._spent:
-            if self._waiting:
-                await self._write(self._take())
-            elif self._telling:
-                await asyncio.wait(self._telling, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await self._forget()
+        while self._waiting:
+            await self._write(self._take())
 
     def _take(self) -> list[Entry]:
         entries: list[Entry] = []
@@ -111,6 +128,7 @@ class Ledger:
     async def _commit(self, facts: Sequence[Fact]) -> Batch:
         """Write the batch, again while transactions collide, and patiently while the database is away."""
         give_up = asyncio.get_running_loop().time() + PATIENCE
+        met, cuts = False, 0
         while True:
             batch = Batch(facts, self._times, self._clock(), self._known)
             spent, self._spent = self._spent, []
@@ -122,12 +140,18 @@ class Ledger:
                 self._spent += spent
                 if is_collision(error):
                     pause = 0.005
+                elif is_duplicate(error) and not met:
+                    # Another transaction was first with a message's key: now its job is found.
+                    pause, met = 0.0, True
                 elif not is_away(error):
                     raise
                 elif await self._was_committed(batch, give_up):
                     return batch
                 else:
                     pause = PAUSE
+                    cuts += batch.decided and is_cut(error)
+                    if cuts >= MOST_CUTS:
+                        raise
                 if asyncio.get_running_loop().time() >= give_up:
                     raise Unavailable("The database does not answer.") from error
             await asyncio.sleep(pause)
@@ -158,7 +182,7 @@ class Ledger:
         """Announce without holding up the next batch; the callers are answered after it."""
         task = asyncio.create_task(self._tell_all(batch, entries))
         self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        task.add_done_callback(self._told)
 
     async def _tell_all(self, batch: Batch, entries: list[Entry]) -> None:
         if batch.witness and await self.announce(batch):

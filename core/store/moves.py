@@ -13,7 +13,8 @@ from core.model import WHEN_DUE, Job, JobStatus, Mover, Times, may_move
 @dataclass(frozen=True, slots=True)
 class MoveJob:
     """A wish to bring a job into a status. `owner` is the agent or account in whose name it is wished
-    (None: everybody's, for the watcher and upstream). `result`: None leaves what is known."""
+    (None: everybody's, for the watcher and upstream). `result`: None leaves what is known. `again`: the
+    journal that the job was handed to does not hold it."""
 
     job_id: str
     to: JobStatus
@@ -21,10 +22,21 @@ class MoveJob:
     owner: str | None
     result: str | None = None
     journal: str = ""
+    again: bool = False
 
     @property
     def size(self) -> int:
-        return 500 + len(self.result or "")
+        return 500 + weight(self.result or "")
+
+    @property
+    def leans_on_result(self) -> bool:
+        """Whether what is known of the output so far matters to the move."""
+        return self.to in (JobStatus.RUNNING, JobStatus.EXPIRED) or self.result == ""
+
+
+def weight(text: str) -> int:
+    """The most bytes a text can have on the wire, without encoding it."""
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 MUTABLE = (
@@ -59,7 +71,7 @@ def owns(job: Job, move: MoveJob) -> bool:
 
 def _same_journal(job: Job, move: MoveJob) -> bool:
     if (job.status, move.to) == (JobStatus.SENT, JobStatus.SENT):
-        return bool(move.journal) and job.journal == move.journal
+        return move.again and bool(move.journal) and job.journal == move.journal
     return move.to is not JobStatus.QUEUING or job.journal == move.journal
 
 

@@ -47,10 +47,18 @@ class NoteStore:
             count = amount + (int(orjson.loads(found.value)) if found and alive else 0)
             until = found.expires_at if found and alive else expires_at
             row = self._row(book, note, count, until)
-            await connection.execute(self._database.upsert(notes, "value", "expires_at"), row)
+            if found is None:  # plainly, so that of two first counts one is counted again
+                await connection.execute(insert(notes), row)
+            else:
+                await connection.execute(self._database.upsert(notes, "value", "expires_at"), row)
             return count
 
-        return await self._database.write(deed)
+        try:
+            return await self._database.write(deed)
+        except Exception as error:
+            if not is_duplicate(error):
+                raise
+            return await self._database.write(deed)
 
     async def once(self, book: str, note: str, now: datetime, expires_at: datetime) -> bool:
         """True for the first within the period."""

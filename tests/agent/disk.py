@@ -1,6 +1,7 @@
-"""A disk that is full, for one file that this process holds open."""
+"""Disks that are full, or get full in the middle of a line."""
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,3 +28,14 @@ def handle_of(file: Path) -> int:
         if link.is_symlink() and os.readlink(link) == str(file)
     ]
     return handle
+
+
+@contextmanager
+def room_left(file: Path, size: int) -> Iterator[None]:
+    """The file may grow by so many bytes and no more; what does not fit is cut off."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

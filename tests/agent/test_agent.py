@@ -231,6 +231,18 @@ def test_a_job_that_was_not_asked_for_waits_and_says_so(
     skadi.until_ended(first, second, third)
 
 
+def test_an_old_server_is_asked_at_once_when_a_job_has_ended(
+    skadi: FakeSkadi, employ: Employ, gate: Gate
+) -> None:
+    skadi.old = True
+    job = skadi.submit("one")
+    employ(gate, dataclasses.replace(QUICK, interval=30))
+    skadi.until(lambda: any(poll.slots == 0 for poll in skadi.polls))
+    gate.let_go()
+    skadi.until_ended(job)
+    skadi.until(lambda: skadi.polls[-1].slots == 1, seconds=0.8)
+
+
 def test_a_waiting_job_that_was_given_up_on_is_not_started(
     skadi: FakeSkadi, employ: Employ, gate: Gate
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from agent import JournalError
 from agent.journal import INTERRUPTED, REMEMBERED, Entry, Journal
-from tests.agent.disk import full_disk
+from tests.agent.disk import full_disk, room_left
 
 
 def crash(journal: Journal) -> None:
@@ -204,6 +204,19 @@ def test_a_full_disk_starts_nothing_and_keeps_the_result(tmp_path: Path) -> None
     crash(journal)
     journal = Journal.open(tmp_path)
     assert journal.holding() == ["three"]
+    journal.close()
+
+
+def test_half_a_line_is_taken_back(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.start("one", "deploy")
+    file = tmp_path / "journal.jsonl"
+    with room_left(file, 10), pytest.raises(JournalError, match="cannot be written: File too"):
+        journal.start("two", "deploy")
+    journal.start("three", "deploy")
+    crash(journal)
+    journal = Journal.open(tmp_path)
+    assert journal.holding() == ["one", "three"]
     journal.close()
 
 

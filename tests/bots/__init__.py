@@ -1,1 +1,1 @@
-"""What people type and what they read, tried as they would."""
+"""The bot, tried as people would."""

@@ -31,12 +31,9 @@ class Wall:
     """An adapter whose platform is a wall: what was posted in each conversation, edits in place."""
 
     name: str
+    platform: str
     abilities: Abilities
     posts: dict[tuple[str, str], list[Reply]] = field(default_factory=lambda: defaultdict(list))
-
-    @property
-    def platform(self) -> str:
-        return self.name
 
     async def send(self, reply: Reply) -> str | None:
         posts = self.at(reply.thread)
@@ -104,7 +101,7 @@ class Person:
         return reply
 
     def message(self, text: str, key: str = "", **facts: Any) -> Message:
-        given = {
+        given: dict[str, Any] = {
             "sender_name": self.name,
             "private": self.private,
             "locale": self.locale,
@@ -159,9 +156,8 @@ class Office:
 
     async def enrol(self, name: str = "web-1", **facts: str) -> Machine:
         """An agent that has just been seen."""
-        agent, token = await self.agents.enrol(self.account.id, name, **facts)
-        machine = Machine(self, await self.agents.authenticate(token), token)
-        return machine
+        _, token = await self.agents.enrol(self.account.id, name, **facts)
+        return Machine(self, await self.agents.authenticate(token), token)
 
     async def newest(self) -> Job:
         jobs = await self.house.store.jobs.recent(self.account.id, None, 1)
@@ -174,7 +170,7 @@ class Office:
 @asynccontextmanager
 async def open_office(url: str, clock: Clock) -> AsyncIterator[Office]:
     walls = {
-        name: Wall(name, abilities)
+        name: Wall(name, name, abilities)
         for name, abilities in (("slack", SLACK), ("wechat", WECHAT), ("mail", MAIL))
     }
     adapters: dict[str, Adapter] = dict(walls)

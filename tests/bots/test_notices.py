@@ -33,7 +33,11 @@ def after(seconds: float = 0, *, minutes: float = 0) -> datetime:
 
 
 def job(status: str, **facts: Any) -> Job:
-    given = {"command": "deploy 1.4", "agent_name": "web-1", "created_at": START} | facts
+    given: dict[str, Any] = {
+        "command": "deploy 1.4",
+        "agent_name": "web-1",
+        "created_at": START,
+    } | facts
     return Job(
         id=ID,
         account_id="a",
@@ -309,7 +313,7 @@ def test_a_duration_is_spelled_for_people(seconds: float, english: str, chinese:
 
 
 def event(message: str = "", **facts: Any) -> EventMessage:
-    given = {"level": "info", "agent_name": "web-1"} | facts
+    given: dict[str, Any] = {"level": "info", "agent_name": "web-1"} | facts
     return EventMessage("e", "a", "g", "auto", message=message, created_at=START, **given)
 
 
@@ -344,7 +348,7 @@ def event(message: str = "", **facts: Any) -> EventMessage:
             "Two programs take turns using the token of `web-1`. Stop one of them; if you know of"
             " only one, `agent rotate web-1` shuts the other out.",
             "有两个程序轮流使用 `web-1` 的令牌，请停掉其中一个。如果你只知道一个，"
-            "`agent rotate web-1` 可以把另一个挡在门外。",
+            "`代理 换令牌 web-1` 可以把另一个挡在门外。",
         ),
         (
             event("Something new", code="AgentMoved"),

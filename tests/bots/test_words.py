@@ -119,6 +119,7 @@ def test_every_sentence_of_the_bot_is_used_somewhere() -> None:
         "agent.added",
         "agent.rotated",
         "remark.",
+        "typed.",
     )
     keys = [key for key in LANGUAGES["en"].sentences if not key.startswith(made)]
     assert [key for key in keys if f'"{key}"' not in source] == []

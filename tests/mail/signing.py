@@ -50,9 +50,7 @@ def small_key() -> Key:
     d = pow(exponent, -1, (p - 1) * (q - 1))
     numbers = (0, p * q, exponent, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p))
     private, public = der(numbers), der(numbers[1:3])
-    lines = b"\n".join(
-        (b"-----BEGIN RSA PRIVATE KEY-----", base64.encodebytes(private).strip())
-    )
+    lines = b"\n".join((b"-----BEGIN RSA PRIVATE KEY-----", base64.encodebytes(private).strip()))
     return Key(lines + b"\n-----END RSA PRIVATE KEY-----\n", base64.b64encode(public).decode())
 
 

@@ -1,21 +1,31 @@
 """The conversation itself: promises about 250, hostile and clumsy clients, and the end."""
 
 import asyncio
+import re
 import resource
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 
 import pytest
+import trustme
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
+from adapters.smtp.listener import Door, Limits, Receiver
 from tests.clock import Clock
 from tests.mail.office import COMMAND, SECRET, SECRET_COMMAND, Office, at_work, eventually
 
 LETTER = b"From: ada@corp.example\r\nMessage-ID: <1@corp.example>\r\n\r\nweb-1 uptime\r\n"
 END = b".\r\n"
+
+
+async def test_the_greeting_names_the_domain(office: Office) -> None:
+    assert (await (await office.call()).hear()).startswith("220 skadi.example ")
 
 
 # What 250 means
@@ -84,12 +94,24 @@ async def test_a_mail_cut_off_in_its_midst_is_nothing(office: Office) -> None:
 
 # Where a mail ends
 
-SMUGGLED = b"MAIL FROM:<eve@evil.example>\r\nRCPT TO:<%b>\r\nDATA\r\nFrom: eve@evil.example\r\n\r\nweb-1 reboot\r\n"
+SMUGGLED = (
+    b"MAIL FROM:<eve@evil.example>\r\nRCPT TO:<%b>\r\nDATA\r\n"
+    b"From: eve@evil.example\r\n\r\nweb-1 reboot\r\n"
+)
 
 
 @pytest.mark.parametrize(
     "end",
-    [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r\n\0.\r\n", b"\r.\r\n", b"\r\r\n.\r"],
+    [
+        b"\n.\n",
+        b"\n.\r\n",
+        b"\r\n.\n",
+        b"\r.\r",
+        b"\r\n.\r",
+        b"\r\n\0.\r\n",
+        b"\r.\r\n",
+        b"\r\r\n.\r",
+    ],
 )
 async def test_a_second_mail_cannot_be_hidden_in_the_first(office: Office, end: bytes) -> None:
     client = await office.call()
@@ -108,16 +130,31 @@ async def test_doubled_dots_are_single_again(office: Office) -> None:
     assert office.inbox.only.text == ".hidden"
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 7])
-async def test_a_mail_may_come_in_small_pieces(office: Office, size: int) -> None:
-    client = await office.call()
-    await client.begin()
-    raw = LETTER + b"..\r\n...\r\nx.\r\n.y\r\n" + END
-    for at in range(0, len(raw), size):
-        client.throw(raw[at : at + size])
-        await asyncio.sleep(0)
-    assert (await client.hear()).startswith("250 ")
-    assert office.inbox.only.text == "web-1 uptime"
+@given(
+    lines=st.lists(st.text(".\r\nx", max_size=4).map(str.encode)),
+    cuts=st.lists(st.integers(0, 60)),
+    rest=st.sampled_from([b"", b"QUIT\r\n", b".\r\n"]),
+)
+def test_a_mail_is_read_as_it_was_sent_in_whatever_pieces_it_comes(
+    lines: list[bytes], cuts: list[int], rest: bytes
+) -> None:
+    mail = b"".join(line.replace(b"\r\n", b"") + b"\r\n" for line in lines)
+    stuffed = re.sub(rb"(\A|\r\n)\.", rb"\1..", mail) + END + rest
+
+    async def scenario() -> None:
+        reader, limits = asyncio.StreamReader(), Limits(1000, 1, 1, 1, 1)
+        letter = Receiver(Door(limits))
+        reading = asyncio.create_task(letter.read(reader))
+        edges = [0, *sorted(cut for cut in cuts if cut < len(stuffed)), len(stuffed)]
+        for start, end in pairwise(edges):
+            reader.feed_data(stuffed[start:end])
+            await asyncio.sleep(0)
+        await asyncio.wait_for(reading, 1)
+        assert letter.content() == mail
+        reader.feed_eof()
+        assert await reader.read() == rest
+
+    asyncio.run(scenario())
 
 
 async def test_an_empty_mail_ends_at_once(office: Office) -> None:
@@ -131,9 +168,7 @@ async def test_an_empty_mail_ends_at_once(office: Office) -> None:
 async def test_several_mails_may_be_said_in_one_breath(office: Office) -> None:
     client = await office.call()
     await client.hear()
-    one = (
-        b"MAIL FROM:<a@corp.example>\r\nRCPT TO:<" + SECRET_COMMAND.encode() + b">\r\nDATA\r\n"
-    )
+    one = b"MAIL FROM:<a@corp.example>\r\nRCPT TO:<" + SECRET_COMMAND.encode() + b">\r\nDATA\r\n"
     client.throw(b"EHLO client.example\r\n" + (one + LETTER + END) * 3 + b"QUIT\r\n")
     said = await client.hear_all()
     assert said.count("250 2.0.0 Accepted") == 3
@@ -205,12 +240,12 @@ async def test_parts_in_parts_in_parts_end_somewhere(office: Office) -> None:
     assert office.inbox.only.remarks == ("attachments",)
 
 
-@pytest.mark.parametrize("line", [b"\r\n", b"..\r\n", b"--b\r\n", b" \r\n"])
+@pytest.mark.parametrize("line", [b"\r\n", b"..\r\n", b"--b\r\n", b"--bb\r\n", b" \r\n"])
 async def test_millions_of_lines_cost_neither_memory_nor_patience(
     office: Office, line: bytes
 ) -> None:
     head = office.letter(content_type="multipart/mixed; boundary=b")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak = memory()
     client, other = await office.call(), await office.call()
     await client.begin()
     await other.hear()
@@ -220,11 +255,16 @@ async def test_millions_of_lines_cost_neither_memory_nor_patience(
     while not hearing.done():
         asked = monotonic()
         await other.say("EHLO me")
-        slowest = max(slowest, monotonic() - asked)
-        await asyncio.sleep(0.05)
+        slowest, peak = max(slowest, monotonic() - asked), max(peak, memory())
+        await asyncio.sleep(0.01)
     assert (await hearing).startswith("250 ")
     assert slowest < 0.5
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # kB
+    assert peak - before < 100_000_000
+
+
+def memory() -> int:
+    """Bytes this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 async def test_memory_for_mails_on_their_way_has_an_end(clock: Clock, tmp_path: Path) -> None:
@@ -296,6 +336,20 @@ async def test_a_slow_mail_is_not_cut_off_by_the_pause_between_commands(
         assert (await client.hear()).startswith("250 ")
 
 
+async def test_who_waits_for_our_verdict_is_not_taken_for_idle(
+    clock: Clock, tmp_path: Path
+) -> None:
+    limits = {"idle_timeout": timedelta(seconds=0.2), "data_timeout": timedelta(seconds=0.3)}
+    async with at_work(clock, tmp_path, **limits) as office:
+        office.inbox.gate.clear()
+        client = await office.call()
+        await client.begin()
+        client.throw(LETTER + END)
+        await asyncio.sleep(0.5)
+        office.inbox.gate.set()
+        assert (await client.hear()).startswith("250 ")
+
+
 async def test_nonsense_is_answered_and_then_ended(office: Office) -> None:
     client = await office.call()
     await client.hear()
@@ -348,8 +402,6 @@ def loops() -> Iterator[asyncio.Runner]:
 
 
 def test_all_this_works_on_uvloop(loops: asyncio.Runner, clock: Clock, tmp_path: Path) -> None:
-    import trustme
-
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")

@@ -84,15 +84,16 @@ async def test_a_doubtful_sender_is_refused(office: Office, sender: str) -> None
         ('"boss@corp.example" <eve@evil.example>', "eve@evil.example", "boss@corp.example"),
         ("ada@corp.example (Ada)", "ada@corp.example", "Ada"),
         ("=?gb2312?B?s8LQocP3?= <ada@corp.example>", "ada@corp.example", "陈小明"),
-        ("=?utf-8?q?Ada_=3Ceve=40evil=2Eexample=3E?= <ada@corp.example>", "ada@corp.example",
-         "Ada <eve@evil.example>"),
+        (
+            "=?utf-8?q?Ada_=3Ceve=40evil=2Eexample=3E?= <ada@corp.example>",
+            "ada@corp.example",
+            "Ada <eve@evil.example>",
+        ),
         ("Ada\r\n <ada@corp.example>", "ada@corp.example", "Ada"),
         ("陈小明 <ada+x_y@corp.example>", "ada+x_y@corp.example", "陈小明"),
     ],
 )
-async def test_a_sane_sender_is_known(
-    office: Office, sender: str, address: str, name: str
-) -> None:
+async def test_a_sane_sender_is_known(office: Office, sender: str, address: str, name: str) -> None:
     assert (await office.post(office.letter(sender=sender)))[0] == 250
     message = office.inbox.only
     assert (message.sender_id, message.sender_name) == (f"-/{address}", name)
@@ -117,9 +118,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
     certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
     client = ssl.create_default_context()
     authority.configure_trust(client)
-    yield Tls(
-        {"tls_cert": str(folder / "cert.pem"), "tls_key": str(folder / "key.pem")}, client
-    )
+    yield Tls({"tls_cert": str(folder / "cert.pem"), "tls_key": str(folder / "key.pem")}, client)
 
 
 def by(mechanism: str, password: str = SECRET) -> Callable[[smtplib.SMTP], Any]:
@@ -137,9 +136,7 @@ async def test_a_token_may_be_given_by_auth(
     clock: Clock, tmp_path: Path, tls: Tls, mechanism: str
 ) -> None:
     async with at_work(clock, tmp_path, auth=True, **tls.options) as office:
-        answer = await office.post(
-            office.letter(), COMMAND, tls=tls.client, login=by(mechanism)
-        )
+        answer = await office.post(office.letter(), COMMAND, tls=tls.client, login=by(mechanism))
         assert answer[0] == 250
         message = office.inbox.only
         assert message.proof == "auth"
@@ -178,7 +175,7 @@ async def test_auth_is_not_there_unless_it_is_switched_on(
     clock: Clock, tmp_path: Path, tls: Tls
 ) -> None:
     async with at_work(clock, tmp_path, **tls.options) as office:
-        with pytest.raises(smtplib.SMTPException, match="not supported|502"):
+        with pytest.raises(smtplib.SMTPException, match="502"):
             await office.post(office.letter(), COMMAND, tls=tls.client, login=by("PLAIN"))
         client = await office.call()
         await client.hear()
@@ -260,8 +257,7 @@ async def test_who_writes_back_has_proven_the_thread(office: Office) -> None:
     answer = await first_answer(office)
     assert answer["Reply-To"] not in (COMMAND, SECRET_COMMAND)
     assert SECRET not in answer.as_string()
-    back = office.letter("again", in_reply_to=answer["Message-Id"])
-    assert (await office.post(back, answer["Reply-To"]))[0] == 250
+    assert (await office.post(office.letter("again"), answer["Reply-To"]))[0] == 250
     first, second = office.inbox.messages
     assert second.thread.thread_id == first.thread.thread_id
     assert second.proof == "token"

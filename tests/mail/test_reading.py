@@ -105,6 +105,7 @@ HTML = "Content-Type: text/html; charset=utf-8\r\n\r\n<p>web-1 <b>html</b></p>\r
 EMPTY = "Content-Type: text/plain\r\n\r\n \r\n"
 FILE = "Content-Type: application/pdf; name=a.pdf\r\n\r\nweb-1 file\r\n"
 NOTE = "Content-Disposition: attachment; filename=n.txt\r\n\r\nweb-1 note\r\n"
+BARE = "Content-Disposition: attachment\r\n\r\nweb-1 note\r\n"
 LOGO = "Content-Type: image/png; name=l.png\r\nContent-Id: <l@x>\r\n\r\npixels\r\n"
 FORWARD = "Content-Type: message/rfc822\r\n\r\nFrom: a@b.example\r\n\r\nweb-1 forwarded\r\n"
 NAKED = "\r\nweb-1 naked\r\n"
@@ -124,6 +125,9 @@ def parts(*pieces: str, kind: str = "mixed", end: str = "--b--\r\n") -> Letter:
         ((HTML,), "web-1 html", 0),
         ((PLAIN, FILE, NOTE), "web-1 plain", 2),
         ((NOTE, PLAIN), "web-1 plain", 1),
+        ((BARE, PLAIN), "web-1 plain", 1),
+        ((PLAIN, LOGO), "web-1 plain", 0),
+        ((PLAIN, LOGO.replace("Id", "X")), "web-1 plain", 1),
         ((FILE,), "", 1),
         ((FORWARD,), "", 1),
         ((NAKED,), "web-1 naked", 0),
@@ -224,7 +228,7 @@ REPLIES = {
     "outlook-classic": "{}\n\n-----Original Message-----\nFrom: Skadi\n\nold",
     "outlook-zh": "{}\n\n发件人: Skadi <s@x.example>\n发送时间: 2026年3月2日 9:00\n收件人: Ada\n"
     "主题: 答复: x\n\nold",
-    "qq": "{}\n\n\n\n------------------\xa0原始邮件\xa0------------------\n发件人: \"Skadi\"\nold",
+    "qq": '{}\n\n\n\n------------------\xa0原始邮件\xa0------------------\n发件人: "Skadi"\nold',
     "qq-en": "{}\n\n------------------ Original ------------------\nFrom: Skadi\nold",
     "163": '{}\n\n\n\n在 2026-03-02 17:00:00,"Skadi" <s@x.example> 写道:\n\nold',
     "163-en": '{}\n\nAt 2026-03-02 17:00:00, "Skadi" <s@x.example> wrote:\n\nold',
@@ -247,7 +251,9 @@ def test_only_what_is_new_is_read(program: str) -> None:
     assert list(letter.fresh) == [TYPED]
 
 
-@pytest.mark.parametrize("program", [name for name in REPLIES if name not in ("signed", "phone", "phone-zh")])
+@pytest.mark.parametrize(
+    "program", [name for name in REPLIES if name not in ("signed", "phone", "phone-zh")]
+)
 def test_an_answer_sent_empty_does_not_repeat_its_subject(program: str) -> None:
     body = REPLIES[program].format("").replace("\n", "\r\n")
     letter = read(body, *typed("text/plain; charset=utf-8"), "Subject: Re: web-1 reboot")
@@ -344,12 +350,20 @@ async def test_nothing_is_remarked_of_a_plain_command(office: Office) -> None:
 async def test_when_it_was_sent_is_what_the_mail_says_unless_that_is_to_come(
     office: Office,
 ) -> None:
-    for date in ("Mon, 02 Mar 2026 08:30:00 +0000", "Mon, 02 Mar 2026 17:30:00 +0900"):
-        raw = office.letter().replace(b"Date: Mon, 02 Mar 2026 09:00:00 +0000", f"Date: {date}".encode())
+    for date in (
+        "Mon, 02 Mar 2026 08:30:00 +0000",
+        "Mon, 02 Mar 2026 17:30:00 +0900",
+        "Mon, 02 Mar 2026 08:30:00 -0000",
+    ):
+        raw = office.letter().replace(
+            b"Date: Mon, 02 Mar 2026 09:00:00 +0000", f"Date: {date}".encode()
+        )
         await office.post(raw)
         assert office.inbox.messages[-1].sent_at.isoformat() == "2026-03-02T08:30:00+00:00"
     for date in ("Tue, 03 Mar 2026 08:30:00 +0000", "yesterday", "Mon, 99 Mar 99999999999 1"):
-        raw = office.letter().replace(b"Date: Mon, 02 Mar 2026 09:00:00 +0000", f"Date: {date}".encode())
+        raw = office.letter().replace(
+            b"Date: Mon, 02 Mar 2026 09:00:00 +0000", f"Date: {date}".encode()
+        )
         await office.post(raw)
         assert office.inbox.messages[-1].sent_at == office.clock()
 

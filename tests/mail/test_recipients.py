@@ -20,6 +20,9 @@ UNKNOWN = [
     "agent+r@skadi.example",
     "skadi@skadi.example",
     "agent",
+    "agent+é@skadi.example",
+    "agent+a b@skadi.example",
+    f"agent+{'a' * 200}@skadi.example",
     "agent@skadi.example.evil.example",
     "agent%skadi.example@evil.example",
 ]
@@ -85,9 +88,7 @@ async def test_a_keyring_that_is_away_puts_the_mail_off(office: Office) -> None:
     assert "hunter2" not in said
 
 
-async def test_no_secret_is_logged(
-    office: Office, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_secret_is_logged(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await office.post(office.letter())
     await office.post(office.letter(), f"agent+{SECRET[::-1]}@skadi.example")

@@ -50,7 +50,17 @@ class House:
     owner: Account
     stranger: Account
     parts: dict[str, str] = field(default_factory=lambda: {"database": "ok"})
-    port: int = 0
+    server: "Server | None" = None
+
+    @property
+    def port(self) -> int:
+        assert self.server is not None
+        return self.server.port
+
+    async def in_hand(self) -> int:
+        """How many calls the server is busy with."""
+        assert self.server is not None
+        return len(self.server.server_state.tasks)
 
     async def enrol(self, name: str, account: Account | None = None) -> Machine:
         """An agent that has shown itself."""
@@ -120,7 +130,7 @@ class House:
             clock=self.clock,
             settings=settings or WebSettings(),
         )
-        async with serving(door) as self.port:
+        async with serving(door) as self.server:
             yield door
 
     async def _ready(self) -> dict[str, str]:
@@ -134,8 +144,9 @@ def body_of(fields: Any) -> bytes | None:
 class Server(uvicorn.Server):
     """Leaves the signals to the tests, and stops without waiting for its next tick."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, port: int) -> None:
         super().__init__(config)
+        self.port = port
         self.stop = asyncio.Event()
 
     @contextmanager
@@ -147,7 +158,7 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
+async def serving(app: ASGIApp) -> AsyncIterator[Server]:
     """Serve on a free port, and stop as a deployment does."""
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
@@ -162,12 +173,12 @@ async def serving(app: ASGIApp) -> AsyncIterator[int]:
         timeout_keep_alive=120,
         timeout_graceful_shutdown=5,
     )
-    server = Server(config)
+    server = Server(config, door.getsockname()[1])
     task = asyncio.create_task(server.serve([door]))
     while not server.started:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     try:
-        yield door.getsockname()[1]
+        yield server
     finally:
         server.stop.set()
         if isinstance(app, Door):
@@ -179,7 +190,8 @@ async def serving(app: ASGIApp) -> AsyncIterator[int]:
 async def open_house(url: str, clock: Clock) -> AsyncIterator[House]:
     """Everything but the server."""
     await migrate(url)
-    store, broker, memory = await Store.open(url, clock=clock), EmbeddedBroker(), Memory()
+    store, broker = await Store.open(url, clock=clock), EmbeddedBroker()
+    memory = Memory(store.facts, broker)
     accounts = Accounts(store, clock=clock, memory=memory)
     agents = Agents(
         store, broker, accounts, clock=clock, reserved=frozenset({"help"}), memory=memory

@@ -1,5 +1,6 @@
 """docs/api.md tells of all that can be called and of every refusal."""
 
+import json
 import re
 from pathlib import Path
 
@@ -29,3 +30,13 @@ def test_every_refusal_is_described() -> None:
     # Between people and the bot; no call is refused like that.
     words -= {"Conflict", "JobRunning", "AgentOnline", "AgentOffline", "TwoJournals"}
     assert {word for word in words if f"`{word}`" not in API} == set()
+
+
+def test_the_transcripts_are_well_formed() -> None:
+    blocks = re.findall(r"```http\n(.*?)\n```", API, re.DOTALL)
+    assert len(blocks) > 10
+    for block in blocks:
+        for head, body in re.findall(r"((?:\S.*\n)+)\n(\{.*?\})$", block, re.MULTILINE | re.DOTALL):
+            whole = body.replace("\n ", "")
+            assert isinstance(json.loads(whole), dict)
+            assert f"content-length: {len(whole.encode())}\n" in head.lower()

@@ -152,7 +152,7 @@ async def test_what_adapters_bring_is_served_and_its_errors_are_told_alike(
         settings=WebSettings(),
         extra_routes=[Route("/hooks/chat", hook, methods=["POST"])],
     )
-    async with serving(app) as house.port:
+    async with serving(app) as house.server:
         assert (await house.ask("POST", "/hooks/chat")).body == b"heard"
         for say, error in {
             "slow": (429, "TooMany"),

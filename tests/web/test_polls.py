@@ -12,7 +12,7 @@ from core.broker.embedded import EmbeddedBroker
 from core.jobs import Claimed, Jobs
 from core.model import Agent, JobStatus, new_id
 from tests.clock import Clock
-from tests.web.conftest import House
+from tests.web.conftest import House, Machine
 from tests.web.wire import Line, Said, request, until
 from web.settings import WebSettings
 
@@ -100,6 +100,21 @@ async def test_a_caller_that_left_takes_no_job_with_it(house: House) -> None:
         assert said.json["id"] == job.id
 
 
+async def test_a_poll_is_let_go_of_the_moment_its_caller_leaves(house: House) -> None:
+    web = await house.enrol("web-1")
+    async with house.line() as line:
+        await held(line, "/agent/job?wait=30", web.token)
+        assert await house.in_hand() == 1
+        began = monotonic()
+        line.hang_up()
+        await until(lambda: nothing_in_hand(house))
+        assert monotonic() - began < SOON
+
+
+async def nothing_in_hand(house: House) -> bool:
+    return await house.in_hand() == 0
+
+
 async def test_a_caller_that_left_is_no_sign_of_life(quiet_house: House, clock: Clock) -> None:
     house = quiet_house
     async with house.serving(WebSettings(look_again=0.05)):
@@ -156,15 +171,49 @@ async def test_a_job_whose_taker_left_meanwhile_is_given_back(
         assert (await house.ask("GET", "/agent/job", web.token)).json["id"] == job.id
 
 
-async def test_a_report_whose_caller_left_is_kept(house: House) -> None:
+@pytest.mark.parametrize("first", [1000, 60, 5])
+async def test_a_report_whose_caller_left_is_kept(house: House, first: int) -> None:
     web = await house.enrol("web-1")
     job = await house.submit(web)
     await house.ask("GET", "/agent/job", web.token)
+    body = b'{"result": "%s"}' % (b"x" * 200)
+    call = request("PUT", f"/agent/jobs/{job.id}/succeed", web.token, body)
     async with house.line() as line:
-        body = b'{"result": "done"}'
-        await line.write(request("PUT", f"/agent/jobs/{job.id}/succeed", web.token, body))
+        await line.write(call[:-first])
+        await asyncio.sleep(0.05)
+        await line.write(call[-first:])
         line.hang_up()
     await until(lambda: house.has_come(job, JobStatus.SUCCEEDED))
+
+
+class Untimely:
+    """Jobs of which one comes right after a look that found nothing."""
+
+    def __init__(self, house: House, machine: Machine, look: int) -> None:
+        self._house = house
+        self._machine = machine
+        self._look = look
+        self._looks = 0
+
+    async def claim(self, agent: Agent, **how: Any) -> Claimed | None:
+        claimed = await self._house.jobs.claim(agent, **how)
+        self._looks += 1
+        if self._looks == self._look:
+            await self._house.submit(self._machine)
+        return claimed
+
+
+@pytest.mark.parametrize("look", [1, 2])
+async def test_a_job_that_comes_between_the_look_and_the_wait_is_not_missed(
+    quiet_house: House, look: int
+) -> None:
+    house = quiet_house
+    web = await house.enrol("web-1")
+    async with house.serving(jobs=Untimely(house, web, look)):
+        began = monotonic()
+        said = await house.ask("GET", "/agent/job?wait=30", web.token)
+        assert said.status == 200
+        assert monotonic() - began < SOON
 
 
 class Mute(EmbeddedBroker):

@@ -1,0 +1,1 @@
+"""What is true, and stays true whatever happens around it."""

@@ -1,0 +1,134 @@
+"""Who speaks for whom."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from core.chat import Thread
+from core.errors import Conflict, Invalid, NotFound, SkadiError, TooMany, Unauthorized
+from tests.core.parts import count
+from tests.house import House
+
+
+class TestAccounts:
+    async def test_upstreams_ids_that_differ_by_little_are_different_accounts(
+        self, house: House
+    ) -> None:
+        uids = ["u1", "U1", "u1 ", " u1", "ú1", "  "]
+        for _ in range(2):
+            accounts = [await house.accounts.account_for_upstream(uid) for uid in uids]
+            assert [account.id for account in accounts] == uids
+        assert await count(house.store, "accounts") == len(uids)
+
+    async def test_an_upstream_that_names_a_user_many_times_at_once_makes_one(
+        self, house: House
+    ) -> None:
+        accounts = await asyncio.gather(
+            *(house.accounts.account_for_upstream("u1") for _ in range(8))
+        )
+        assert {account.id for account in accounts} == {"u1"}
+
+    @pytest.mark.parametrize("uid", ["", "x" * 21, "a\0"])
+    async def test_an_id_nobody_can_keep_is_refused(self, house: House, uid: str) -> None:
+        with pytest.raises(Invalid):
+            await house.accounts.account_for_upstream(uid)
+
+    async def test_identities_that_differ_by_little_are_different_people(
+        self, house: House
+    ) -> None:
+        ada, mallory = await house.people()
+        await house.accounts.add_identity(ada.id, "wechat", "wx/oAbC", "Ada")
+        for subject in ("wx/oabc", "wx/oAbC ", "WX/oAbC"):
+            assert await house.accounts.identity("wechat", subject) is None
+            await house.accounts.add_identity(mallory.id, "wechat", subject, "Mallory")
+        found = await house.accounts.identity("wechat", "wx/oAbC")
+        assert found is not None
+        assert found.account_id == ada.id
+        assert await house.accounts.identity("slack", "wx/oAbC") is None
+
+    async def test_an_identity_speaks_for_one_account(self, house: House) -> None:
+        ada, mallory = await house.people()
+        first = await house.accounts.add_identity(ada.id, "slack", "T1/U1", "Ada")
+        assert await house.accounts.add_identity(ada.id, "slack", "T1/U1", "Ada") == first
+        with pytest.raises(Conflict):
+            await house.accounts.add_identity(mallory.id, "slack", "T1/U1", "Mallory")
+        with pytest.raises(NotFound):
+            await house.accounts.remove_identity(mallory.id, first.id)
+
+
+class TestCodes:
+    async def test_a_code_links_one_sender_once(self, house: House) -> None:
+        ada, _ = await house.people()
+        code = await house.accounts.new_code(ada.id)
+        tries = await asyncio.gather(
+            *(house.accounts.link(code.lower(), "slack", f"T1/U{n}", "x") for n in range(4)),
+            return_exceptions=True,
+        )
+        assert sum(not isinstance(one, Exception) for one in tries) == 1
+        assert len(await house.accounts.identities(ada.id)) == 1
+
+    async def test_a_code_lasts_ten_minutes(self, house: House) -> None:
+        ada, _ = await house.people()
+        code = await house.accounts.new_code(ada.id)
+        house.clock.move(minutes=10)
+        with pytest.raises(Invalid):
+            await house.accounts.link(code, "slack", "T1/U1", "x")
+
+    async def test_five_tries_are_all_even_when_made_at_once(self, house: House) -> None:
+        tries = await asyncio.gather(
+            *(house.accounts.link(f"AAA-AAA-AA{n}", "slack", "T1/U1", "x") for n in range(9)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(one, TooMany) for one in tries) == 4
+        assert all(isinstance(one, SkadiError) for one in tries)
+
+
+class TestTokens:
+    async def test_a_token_speaks_until_it_ends_or_is_revoked(self, house: House) -> None:
+        ada, _ = await house.people()
+        until = house.clock() + timedelta(hours=1)
+        token, secret = await house.accounts.add_token("account", ada.id, "ci", until)
+        assert (await house.accounts.bearer(secret)).account_id == ada.id
+        house.clock.move(hours=1)
+        with pytest.raises(Unauthorized):
+            await house.accounts.bearer(secret)
+        house.clock.move(hours=-1)
+        await house.accounts.revoke_token(token.id)
+        with pytest.raises(Unauthorized):
+            await house.accounts.bearer(secret)
+        with pytest.raises(NotFound):
+            await house.accounts.revoke_token(token.id)
+
+    async def test_a_mail_secret_is_no_bearer(self, house: House) -> None:
+        ada, _ = await house.people()
+        _, secret = await house.accounts.add_token("mail", ada.id, "mail")
+        with pytest.raises(Unauthorized):
+            await house.accounts.bearer(secret)
+        held = await house.accounts.holder(secret)
+        assert held is not None
+        assert held[0] == ada.id
+
+    async def test_a_removed_accounts_tokens_and_people_speak_for_nobody(
+        self, house: House
+    ) -> None:
+        ada, _ = await house.people()
+        _, secret = await house.accounts.add_token("account", ada.id, "ci")
+        await house.accounts.add_identity(ada.id, "slack", "T1/U1", "Ada")
+        await house.accounts.remove(ada.id)
+        with pytest.raises(Unauthorized):
+            await house.accounts.bearer(secret)
+        assert await house.accounts.identity("slack", "T1/U1") is None
+
+
+class TestHomes:
+    async def test_of_homes_set_at_once_one_is_left(self, house: House) -> None:
+        ada, _ = await house.people()
+        homes = [Thread("chat", f"C{n}") for n in range(6)]
+        await asyncio.gather(*(house.accounts.set_home(ada.id, home) for home in homes))
+        assert await count(house.store, "channels") == 1
+        assert await house.accounts.home(ada.id) in homes
+        await house.accounts.first_home(ada.id, Thread("chat", "later"))
+        assert await house.accounts.home(ada.id) in homes

@@ -1,0 +1,1 @@
+"""The promise kept with real processes: killed, stopped, emptied, and all is well in the end."""
