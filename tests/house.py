@@ -41,7 +41,7 @@ class House:
 
     async def enrol(self, account: Account, name: str = "web-1") -> tuple[Agent, str]:
         """An agent that has just been seen, and its token."""
-        agent, token = await self.agents.enrol(account.id, name)
+        _agent, token = await self.agents.enrol(account.id, name)
         return await self.agents.authenticate(token), token
 
 
