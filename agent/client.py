@@ -17,7 +17,10 @@ from .job import clean
 
 LARGEST_ANSWER = 1 << 20
 PASSING = (408, 425, 429)
-USER_AGENT = "skadi-agent/1.0"
+VERSION = "1.1"
+USER_AGENT = f"skadi-agent/{VERSION}"
+# What a server answers that has no such path, whatever else it says.
+UNKNOWN_PATH = (404, 405)
 
 
 class Abandoned(Exception):
@@ -38,6 +41,15 @@ class Answer:
 
     order: Order | None = None
     cancel: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How many bytes of a job's output the server has, and what it wants of the job."""
+
+    have: int
+    cancel: bool = False
+    full: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,16 +88,20 @@ class Address:
 class Client:
     """One connection, for one thread; only `abandon` may be called from another."""
 
-    def __init__(self, server: str, token: str, timeout: float = 10.0) -> None:
-        if not re.fullmatch(r"[\x21-\x7e]+", token):
+    def __init__(self, server: str, token: str | None, timeout: float = 10.0) -> None:
+        """Without a token only `status` and `enrol` are answered."""
+        if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
             raise ConfigError("the token is empty or holds blanks or foreign characters")
         self._address = Address.parse(server)
         self._headers = {
-            "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
             "Accept": "application/json",
             "User-Agent": USER_AGENT,
         }
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        # The server's own word on what time it is, as of its last answer.
+        self.date = ""
         self._timeout = timeout
         self._connection: http.client.HTTPConnection | None = None
         self._abandoned = threading.Event()
@@ -104,11 +120,29 @@ class Client:
         return understand(body)
 
     def report(self, job: str, verb: str, result: str) -> None:
-        """`verb` is running, succeed or fail."""
+        """`verb` is running, succeed, fail or canceled."""
         self._call("PUT", f"/agent/jobs/{quote(job, safe='')}/{verb}", {"result": clean(result)})
 
     def submit(self, path: str, fields: Mapping[str, str]) -> None:
         self._call("POST", path, {name: clean(text) for name, text in fields.items()})
+
+    def output(self, job: str, offset: int, text: str) -> Kept:
+        """`offset` is how many bytes of UTF-8 came before this text."""
+        path = f"/agent/jobs/{quote(job, safe='')}/output"
+        return kept(self._call("POST", path, {"offset": offset, "text": text}))
+
+    def hello(self, offer: Mapping[str, object]) -> bool:
+        """Whether the server knows what to do with it."""
+        try:
+            self._call("POST", "/agent/hello", offer)
+        except (Refused, Unreachable) as error:
+            if error.status not in UNKNOWN_PATH:
+                raise
+            return False
+        return True
+
+    def enrol(self, fields: Mapping[str, str]) -> object:
+        return self._call("POST", "/agent/enrol", fields)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -131,7 +165,11 @@ class Client:
         self._abandoned.clear()
 
     def _call(
-        self, method: str, path: str, fields: Mapping[str, str] | None = None, patience: float = 0
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, object] | None = None,
+        patience: float = 0,
     ) -> object:
         body = None if fields is None else json.dumps(fields).encode()
         reused = self._connection is not None
@@ -154,6 +192,7 @@ class Client:
         if len(content) > LARGEST_ANSWER:
             self.close()
             raise Unreachable("the answer is larger than any that Skadi gives")
+        self.date = response.getheader("Date") or ""
         if response.will_close:
             self.close()
         return judge(response.status, content, response.getheader("Location") or "")
@@ -184,21 +223,33 @@ def judge(status: int, content: bytes, location: str) -> object:
         raise BadToken
     if 300 <= status < 400:
         raise Unreachable(
-            f"it sends us on ({status}) to {location}; if that is right, make it the server"
+            f"it sends us on ({status}) to {location}; if that is right, make it the server",
+            status,
         )
     if status >= 500 or status in PASSING:
-        raise Unreachable(f"it answers {status} {http.client.responses.get(status, '')}".rstrip())
-    error = parse(content)
+        text = f"it answers {status} {http.client.responses.get(status, '')}".rstrip()
+        raise Unreachable(text, status)
+    error = parse(content, status)
     if not isinstance(error, dict) or not isinstance(error.get("error"), str):
-        raise Unreachable(f"it answers {status} as Skadi does not; is the address right?")
+        text = f"it answers {status} as Skadi does not; is the address right?"
+        raise Unreachable(text, status)
     raise Refused(status, error["error"], str(error.get("message", "")))
 
 
-def parse(content: bytes) -> object:
+def parse(content: bytes, status: int = 0) -> object:
     try:
         return json.loads(content)
     except ValueError:
-        raise Unreachable("it answers something that is no JSON; is the address right?") from None
+        text = "it answers something that is no JSON; is the address right?"
+        raise Unreachable(text, status) from None
+
+
+def kept(body: object) -> Kept:
+    if isinstance(body, dict):
+        have, full = body.get("have"), body.get("full") is True
+        if (isinstance(have, int) and have >= 0) or full:
+            return Kept(have if isinstance(have, int) else 0, body.get("cancel") is True, full)
+    raise Unreachable("it answers a piece of output with something else than how much it has")
 
 
 def understand(body: object) -> Answer:

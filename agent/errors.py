@@ -30,11 +30,15 @@ class Failed(AgentError):
 
 
 class ServerError(AgentError):
-    pass
+    status: int
 
 
 class Unreachable(ServerError):
-    pass
+    """`status` is 0 when there was no answer at all."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Refused(ServerError):

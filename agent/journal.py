@@ -22,6 +22,7 @@ from .errors import JournalError
 
 GOT, STARTED, ENDED, REPORTED = "got", "started", "ended", "reported"
 INTERRUPTED = "interrupted: the agent stopped while this ran; its outcome is unknown"
+CONTACT = "contact"
 REMEMBERED = 1000
 COMPACT_AT = 4 << 20
 
@@ -108,6 +109,12 @@ class Journal:
             self._append(reported_line(job, entry.verb), sync=False)
             if self._file and self._file.has_grown:
                 self._file.rewrite(self._lines())
+
+    def note_contact(self) -> None:
+        """Leaves a file whose time says when the server was last met anew: for `check`."""
+        with self._lock, suppress(OSError):
+            if self._file:
+                (self._file.path.parent / CONTACT).touch(0o600)
 
     def close(self) -> None:
         with self._lock:

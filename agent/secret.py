@@ -38,12 +38,15 @@ def write_token(file: Path, line: int, token: str) -> None:
         raise ConfigError(
             f"a token is {TOKEN_LENGTH} letters and digits; this has {len(token)} characters"
         )
+    write_line(file, line, f'token: "{token}"')
+
+
+def write_line(file: Path, line: int, new: str) -> None:
     file = file.resolve()
-    replace_file(file, set_line(read_text(file), line, token))
+    replace_file(file, set_line(read_text(file), line, new))
 
 
-def set_line(text: str, line: int, token: str) -> str:
-    new = f'token: "{token}"'
+def set_line(text: str, line: int, new: str) -> str:
     if not line:
         return f"{new}\n{text}"
     lines = text.split("\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Settings, find, line_of_token, load
+from agent.config import Settings, find, line_of, load
 from agent.errors import ConfigError
 from agent.secret import write_token
 from agent.shell import Command, Shortcut
@@ -234,7 +234,7 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_the_token_takes_its_line_and_the_rest_stays(file: Path, old: str) -> None:
     before = EXAMPLE.replace("token:", old)
     file.write_text(before)
-    write_token(file, line_of_token(file), NEW_TOKEN)
+    write_token(file, line_of("token", file), NEW_TOKEN)
     assert file.read_text() == before.replace(old, f'token: "{NEW_TOKEN}"')
     assert load(file, {}).token == NEW_TOKEN
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -242,7 +242,7 @@ def test_the_token_takes_its_line_and_the_rest_stays(file: Path, old: str) -> No
 
 def test_a_file_without_a_token_line_gets_one(file: Path) -> None:
     file.write_text("debug: true\n")
-    write_token(file, line_of_token(file), NEW_TOKEN)
+    write_token(file, line_of("token", file), NEW_TOKEN)
     assert file.read_text() == f'token: "{NEW_TOKEN}"\ndebug: true\n'
 
 
