@@ -12,10 +12,11 @@ from typing import Literal
 from core.chat import Thread
 from core.errors import Invalid, NotFound, TooMany, Unauthorized
 from core.memory import Memory
-from core.model import Account, Clock, Identity, Token, new_id, utc_now
+from core.model import Account, Channel, Clock, Identity, Token, new_id, utc_now
 from core.store import Store
 
-LANGUAGES = ("en", "zh")
+LANGUAGES = ("", "en", "zh")
+"""The empty one: as each person's platform says."""
 CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # none that look alike
 CODE_LENGTH = 9
 """31^9: about 44 bits, for ten minutes and five tries a person."""
@@ -37,7 +38,7 @@ class Accounts:
         self._clock = clock
         self._memory = memory or Memory()
 
-    async def add(self, name: str, language: str = "en", account_id: str | None = None) -> Account:
+    async def add(self, name: str, language: str = "", account_id: str | None = None) -> Account:
         """Conflict when the id is taken."""
         if not name.strip() or len(name) > 100:
             raise Invalid("An account's name has 1 to 100 characters.", code="InvalidName")
@@ -99,9 +100,14 @@ class Accounts:
         wanted = Identity(new_id(), account_id, platform, subject, name[:200], self._clock())
         return await self._store.add_identity(wanted)
 
-    async def remove_identity(self, account_id: str, identity_id: str) -> None:
-        if not await self._store.remove_identity(account_id, identity_id):
+    async def remove_identity(self, account_id: str, identity_id: str) -> bool:
+        """They speak for nobody any more. Whether the home they had set went with them."""
+        known, had_home = await self._store.remove_identity(account_id, identity_id)
+        if not known:
             raise NotFound("There is no such identity.", code="IdentityNotFound", id=identity_id)
+        if had_home:
+            await self._memory.changed()
+        return had_home
 
     async def new_code(self, account_id: str) -> str:
         """A one-time code that links whoever sends it, good for ten minutes."""
@@ -195,18 +201,18 @@ class Accounts:
 
     # Homes
 
-    async def set_home(self, account_id: str, thread: Thread, name: str = "") -> None:
-        """Where results without a thread, agents' messages and comings and goings are told."""
-        await self._set_home(account_id, thread, name, only_first=False)
+    async def set_home(self, account_id: str, thread: Thread, set_by: str | None = None) -> None:
+        """Where results without a thread, agents' messages and comings and goings are told.
 
-    async def first_home(self, account_id: str, thread: Thread) -> None:
+        `set_by`: the identity or token that says so (as in Job.requested_by); the home goes with it."""
+        home = Channel(new_id(), account_id, "", thread, home=True)
+        await self._store.set_home(home, set_by=set_by)
+        await self._memory.changed()
+
+    async def first_home(self, account_id: str, thread: Thread, set_by: str | None = None) -> None:
         """The first linked private chat is the home until somebody says otherwise."""
-        await self._set_home(account_id, thread, "", only_first=True)
-
-    async def _set_home(
-        self, account_id: str, thread: Thread, name: str, *, only_first: bool
-    ) -> None:
-        await self._store.set_home(new_id(), account_id, thread, name[:200], only_first=only_first)
+        home = Channel(new_id(), account_id, "", thread, home=True)
+        await self._store.set_home(home, set_by=set_by, only_first=True)
         await self._memory.changed()
 
     async def home(self, account_id: str) -> Thread | None:
@@ -237,5 +243,6 @@ def _mail_secret() -> str:
 
 def _language(language: str) -> str:
     if language not in LANGUAGES:
-        raise Invalid(f"A language is one of {', '.join(LANGUAGES)}.", code="InvalidLanguage")
+        known = ", ".join(LANGUAGES[1:])
+        raise Invalid(f"A language is one of {known}, or empty.", code="InvalidLanguage")
     return language

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from base64 import b32encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from difflib import get_close_matches
 from unicodedata import normalize
 
 from core.accounts import Accounts, hash_secret
 from core.broker import Broker, Sign
 from core.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
+from core.journals import Journals
 from core.memory import Memory
 from core.model import (
     Agent,
@@ -26,16 +28,16 @@ from core.model import (
     utc_now,
 )
 from core.store import AddMessage, MoveJob, Store
+from core.text import clean
 
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 50
 LONGEST_REMARK = 250
 LONGEST_MESSAGE = 4096
-MOST_JOURNALS = 50_000
-JOURNAL_MEMORY = timedelta(minutes=1)
-"""How long a process takes it for granted which journal polls; another may meet the other one."""
-TURNS = timedelta(minutes=30)
+MOST_SIGNS = 50_000
+TOLD_AT_ONCE = 8
+"""Comings that wait for their account's home together: a storm must leave connections to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,11 @@ class Agents:
         self._accounts = accounts
         self._clock = clock
         self._times = times or Times()
-        self._reserved = reserved
+        self._reserved = frozenset(map(_letters, reserved))
         self._memory = memory or Memory()
-        self._journals: dict[str, tuple[str, datetime]] = {}
+        self._journals = Journals(store, clock)
+        self._homes = asyncio.Semaphore(TOLD_AT_ONCE)
+        self._signs: dict[str, datetime] = {}
 
     async def enrol(
         self, account_id: str, name: str, alias: str = "", remark: str = ""
@@ -94,7 +98,7 @@ class Agents:
         if len(name) > LONGEST_NAME or not name.isprintable() or any(c.isspace() for c in name):
             hint = f"A name has 1 to {LONGEST_NAME} characters and no blanks."
             raise Invalid(hint, code=code, name=name[:LONGEST_NAME])
-        if name.casefold() in self._reserved:
+        if _letters(name) in self._reserved:
             raise Invalid(f"{name} is a word of ours.", code=code, name=name, reserved=True)
         return name
 
@@ -185,6 +189,8 @@ class Agents:
     async def standing(self, agents: Sequence[Agent]) -> Mapping[str, Standing]:
         """By agent id. While nobody listened, silence counts for nothing."""
         now, ids = self._clock(), [agent.id for agent in agents]
+        if here := self._signed_here(ids, now):
+            return here
         try:
             presence = await self._broker.presence(ids)
         except Unavailable:
@@ -196,6 +202,20 @@ class Agents:
         return {
             id: Standing(id not in silent or id in busy, seen.get(id), id in busy) for id in ids
         }
+
+    def _signed_here(self, ids: Sequence[str], now: datetime) -> Mapping[str, Standing] | None:
+        """What need not be asked: the agents gave this process signs of life. None: not all did."""
+        since = now - self._times.offline_after
+        signs = {id: sign for id in ids if (sign := self._signs.get(id)) and sign > since}
+        if len(signs) < len(ids):
+            return None
+        return {id: Standing(True, sign, False) for id, sign in signs.items()}
+
+    def _mark(self, ids: Iterable[str], now: datetime) -> None:
+        if len(self._signs) > MOST_SIGNS:
+            self._signs.clear()
+        for id in ids:
+            self._signs[id] = now
 
     async def silent_until(self, agent: Agent) -> datetime | None:
         """When to judge the agent's silence (again); None: it has been silent too long already."""
@@ -232,45 +252,89 @@ class Agents:
         return agent
 
     async def greet(
-        self, token: str, address: str = "", *, out: bool = False
+        self,
+        token: str,
+        address: str = "",
+        *,
+        out: bool = False,
+        take: bool = False,
+        sign: Sign | None = None,
     ) -> tuple[Agent, Sign | None]:
-        """Like authenticate, with what the broker said to the sign of life (None: it is away)."""
+        """Like authenticate, with what the broker said to the sign of life (None: it is away).
+
+        `out` and `take` ask the broker for more (see Broker.sign); `sign` was given in its place just now."""
         hashed = hash_secret(token)
         agent = self._memory.get(f"bearer:{hashed}") or await self._look_up(hashed)
         try:
-            sign = await self._broker.sign(agent.id, self._clock(), out=out)
-            if sign.epoch is None or sign.epoch != self._memory.epoch:
+            if sign is None:
+                sign = await self._sign(agent.id, out=out, take=take)
+            if not self._memory.learn(sign.epoch):
                 agent = await self._renew(hashed, sign)
         except Unavailable:
             self._memory.forget()  # a revocation may have been said while we could not hear
             return await self._look_up(hashed), None
-        if sign.last_seen is None or self._clock() - sign.last_seen >= self._times.offline_after:
+        if self.was_away(sign):
             await self._welcome(agent, address)
         return agent, sign
 
+    async def _sign(self, agent_id: str, *, out: bool, take: bool) -> Sign:
+        now = self._clock()
+        sign = await self._broker.sign(agent_id, now, out=out, take=take)
+        self._mark((agent_id,), now)
+        return sign
+
+    async def sign_all(self, agent_ids: Sequence[str], out: Collection[str]) -> Sequence[Sign]:
+        """Signs of life in the place of agents whose polls are held; `out`: whose jobs to name."""
+        now = self._clock()
+        signs = await self._broker.sign_all(agent_ids, now, out=out)
+        self._mark(agent_ids, now)
+        return signs
+
+    async def recognise(self, token: str) -> Agent:
+        """Who calls, by what was heard within the last tenth of a second (see Memory.refresh); for
+        a poll that is held, as its signs of life are given in its place. Raises like authenticate."""
+        await self._memory.refresh()
+        hashed = hash_secret(token)
+        return self._memory.get(f"bearer:{hashed}") or await self._look_up(hashed)
+
+    def was_away(self, sign: Sign) -> bool:
+        """Whether the silence before this sign was so long that the owner may have been told."""
+        last = sign.last_seen
+        return last is None or self._clock() - last >= self._times.offline_after
+
     async def _renew(self, hashed: str, sign: Sign) -> Agent:
         """The facts have changed, or the broker forgot their epoch: ask the truth."""
-        self._memory.learn(sign.epoch)
         if sign.epoch is None:
             await self._memory.restore()
         return await self._look_up(hashed)
 
     async def _look_up(self, hashed: str) -> Agent:
-        epoch = self._memory.epoch
-        agent = await self._store.agents.holding(hashed)
+        bearer = f"bearer:{hashed}"
+        agent = await self._memory.recall(bearer, lambda: self._read(hashed))
         if agent is None:
             raise Unauthorized("The token is missing or not known.")
-        if epoch is not None and epoch == self._memory.epoch:
-            self._memory.put(f"bearer:{hashed}", agent)
+        if self._memory.get(bearer):  # then those who name it by its id need not look either
+            self._memory.put(f"agent:{agent.account_id}:{agent.id}", agent)
+        return agent
+
+    async def _read(self, hashed: str) -> Agent | None:
+        agent = await self._store.agents.holding(hashed)
+        if agent is not None:
+            self._journals.read(agent)
         return agent
 
     async def _welcome(self, agent: Agent, address: str) -> None:
         if await self._store.agents.arrive(agent.id, address[:64], self._clock()):
             await self._announce(agent, "AgentOnline", "info", {"address": address})
 
+    async def meet(self, agent: Agent, journal: str) -> None:
+        """Notice daemons that take turns on one token ("": one without a journal), and tell the owner."""
+        if await self._journals.find_turns(agent.id, journal):
+            await self._announce(agent, "TwoJournals", "warning", {})
+
     async def say(self, agent: Agent, type: MessageType, message: str, channel: str = "") -> None:
         """The agent's own words for its owner."""
-        text = message.replace("\0", "�").strip()
+        text = clean(message).strip()
         if not text:
             raise Invalid("A message needs some words.", code="InvalidMessage")
         event = EventMessage(
@@ -281,30 +345,10 @@ class Agents:
             level="warning" if type == "warning" else "info",
             message=text[:LONGEST_MESSAGE],
             created_at=self._clock(),
-            channel=channel[:200],
+            channel=clean(channel)[:200],
             agent_name=agent.name,
         )
-        await self._store.jobs.say(AddMessage(event, await self._accounts.home(agent.account_id)))
-
-    async def meet(self, agent: Agent, journal: str) -> None:
-        """Notice daemons that take turns on one token ("" is one without a journal), and tell the owner.
-
-        A journal that is new once is a reinstalled agent; one that comes back was there all the time."""
-        now = self._clock()
-        known, until = self._journals.get(agent.id, (None, now))
-        if known == journal and now < until:
-            return
-        if len(self._journals) > MOST_JOURNALS:
-            self._journals.clear()
-        self._journals[agent.id] = (journal, now + JOURNAL_MEMORY)
-        before = await self._store.agents.note_journal(agent.id, journal)
-        if before == journal:
-            return
-        book, day = self._store.notes, now + timedelta(days=1)
-        returned = await book.get("journals", f"{agent.id} {journal}", now)
-        await book.put("journals", f"{agent.id} {before}", True, now + TURNS)
-        if returned and await book.once("journals", f"{agent.id} told", now, day):
-            await self._announce(agent, "TwoJournals", "warning", {})
+        await self._tell_home(event)
 
     async def _announce(
         self, agent: Agent, code: str, level: str, facts: Mapping[str, object]
@@ -321,7 +365,12 @@ class Agents:
             facts={name: _plain(value) for name, value in facts.items()},
             agent_name=agent.name,
         )
-        await self._store.jobs.say(AddMessage(event, await self._accounts.home(agent.account_id)))
+        await self._tell_home(event)
+
+    async def _tell_home(self, event: EventMessage) -> None:
+        async with self._homes:
+            home = await self._accounts.home(event.account_id)
+        await self._store.jobs.say(AddMessage(event, home))
 
 
 PLAIN_WORDS = {
@@ -339,3 +388,8 @@ def _plain(value: object) -> object:
 def new_token() -> str:
     """20 characters of base32: 100 bits, the length old agents check."""
     return b32encode(secrets.token_bytes(13)).decode()[:20].lower()
+
+
+def _letters(name: str) -> str:
+    """A name as people read it: full-width and styled letters, whatever their case, are letters."""
+    return normalize("NFKC", normalize("NFKC", name).casefold())

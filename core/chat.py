@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -16,13 +17,22 @@ class Thread:
     """The address of a conversation.
 
     `adapter` is the name of the settings section, `ref` whatever that adapter needs to answer there
-    (plain JSON; a mail's References, a Teams conversation reference). Only the adapter reads it.
+    (plain JSON; a mail's References, a Teams conversation reference). Only the adapter reads it, but
+    for `locale`: what whoever wrote from there last was found to speak.
     """
 
     adapter: str
     channel_id: str
     thread_id: str = ""
     ref: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def locale(self) -> str:
+        return str(self.ref.get("locale") or "")
+
+    def spoken(self, locale: str) -> Thread:
+        """The same address; what is told there later is told in this language."""
+        return replace(self, ref={**self.ref, "locale": locale}) if locale else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,8 @@ class Reply:
     actions: Sequence[Action] = ()
     subject: str = ""
     """One line that names the matter, where a platform shows one apart (mail without a question)."""
+    language: str = ""
+    """What `text` is written in; empty where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ class Abilities:
 
     `edits`: a post can be replaced. `accepts_after`: seconds after which a job that has not ended gets an
     acceptance of its own (None: the direct answer was the acceptance). `edit_pause`: fewest seconds
-    between two edits. `longest`: most characters of one text.
+    between two edits of one post. `longest`: most characters of one text.
     """
 
     edits: bool = False
@@ -164,6 +176,12 @@ class Webhook(Adapter, Protocol):
 
 class Listener(Adapter, Protocol):
     """A platform for which we hold a socket: a role of its own."""
+
+    ready: asyncio.Event
+    """Set when the socket is there."""
+
+    def describe(self) -> str:
+        """Where it takes messages and where answers go, in one line for the log."""
 
     async def listen(self) -> None:
         """Serve until cancelled; then finish what is in hand and close."""

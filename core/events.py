@@ -10,6 +10,8 @@ import orjson
 from core.broker import JOB_STREAM, MESSAGE_STREAM, News
 from core.model import EventJobStatus, EventMessage, Job
 
+ANSWER_STREAM = "skadi:answer"
+"""Among ourselves: answers that are to be delivered. They are no events, and nobody else's business."""
 LONGEST_RESULT = 8192
 """Bytes of a result that travel with an event; the whole is at /api/jobs/{id}."""
 
@@ -63,6 +65,10 @@ def message_news(event: EventMessage, delivery_id: str = "") -> News:
     if event.code:
         fields |= {"code": event.code, "facts": dict(event.facts)}
     return News(MESSAGE_STREAM, orjson.dumps(fields, default=str), delivery_id)
+
+
+def answer_news(delivery_id: str) -> News:
+    return News(ANSWER_STREAM, b"", delivery_id)
 
 
 def clip(text: str, size: int) -> tuple[str, bool]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from core.accounts import Accounts
@@ -15,7 +16,8 @@ from core.chat import Adapter, Thread
 from core.errors import Conflict, Invalid, NotFound, SkadiError, Unavailable
 from core.events import clip
 from core.model import Agent, Clock, Job, JobStatus, Mover, Times, is_id, new_id, utc_now
-from core.store import AddJob, Batch, MoveJob, Store
+from core.store import AddJob, Batch, MoveJob, Postponed, Store
+from core.text import clean, is_encodable
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,10 @@ LONGEST_RESULT = 1024 * 1024  # bytes
 LONGEST_DELAY = timedelta(days=3660)
 LOST = "\n… (cut: the output was longer than {size} bytes)"
 SHORTEST_TAIL = 4
+DECIDED_AT_ONCE = 64
+"""Due jobs that are decided together: they share commits, and leave the database room for others."""
+SECOND_TRY = timedelta(minutes=1)
+"""After this a job is looked at again whose decision failed."""
 
 Say = Callable[[str, str], Awaitable[None]]
 Verb = Literal["running", "succeed", "fail", "canceled"]
@@ -136,7 +142,7 @@ class Jobs:
                 reason="long",
                 limit=self._command_limit,
             )
-        if "\0" in command or not _encodable(command):
+        if "\0" in command or not is_encodable(command):
             raise Invalid("The command is not text.", code="InvalidMessage", reason="binary")
         if callback not in ("", "disable"):
             raise Invalid("A callback is empty or `disable`; addresses are not called yet.")
@@ -243,10 +249,12 @@ class Jobs:
         """One look for the next job, without waiting.
 
         `holding`: the unfinished jobs of the agent's journal (None: it keeps none). `sign`: what the
-        broker said to this poll, so that nothing is asked twice; None: look anyway.
-        No SQL while nothing is ready."""
-        if journal or sign is None or sign.ready:
+        broker said to this poll, so that nothing is asked twice, and the job it gave with it; None: look
+        anyway. No SQL while nothing is ready."""
+        if journal or sign is None or sign.ready or sign.job:
             await self._agents.meet(agent, journal)
+        if sign and sign.job and (given := await self._take(agent, sign.job, journal)):
+            return given
         if (
             holding is not None
             and journal
@@ -318,8 +326,9 @@ class Jobs:
 
     async def add_by_agent(self, agent: Agent, message: str) -> Job:
         """`<agent> <command>`, from one agent of the account to another."""
-        name, _, command = message.strip().partition(" ")
-        if not name or not command.strip():
+        # The original's agents may put any white space between the two.
+        name, command = (*message.split(None, 1), "", "")[:2]
+        if not command:
             raise Invalid("Write `<agent> <command>`.", code="InvalidMessage", reason="empty")
         target = await self._agents.find(agent.account_id, name)
         return await self.submit(
@@ -347,49 +356,53 @@ class Jobs:
     # What is due
 
     async def sweep(self, limit: int = 500) -> int:
-        """Decide about the jobs whose moment has come; how many there were."""
+        """Decide about the jobs whose moment has come; how many there were.
+
+        Unavailable when a part of ours is away; what could be decided before has been."""
         due = await self._store.jobs.due(self._clock(), limit)
-        for job in due:
-            await self._decide(job)
+        turns = asyncio.Semaphore(DECIDED_AT_ONCE)
+        verdicts = await asyncio.gather(
+            *(self._decide(job, turns) for job in due), return_exceptions=True
+        )
+        away = next((each for each in verdicts if isinstance(each, BaseException)), None)
+        moments = [each for each in verdicts if each and not isinstance(each, BaseException)]
+        if moments:
+            await self._store.jobs.postpone(moments)
+        if away:
+            raise away
         return len(due)
 
-    async def _decide(self, job: Job) -> None:
+    async def _decide(self, job: Job, turns: asyncio.Semaphore) -> Postponed | None:
+        """Move it, or say when to look at it again. One that fails holds up no other."""
         try:
-            if job.status is JobStatus.DELAYED:
-                await self._wake(job)
-            elif job.status is JobStatus.QUEUING:
-                await self._judge(job)
+            async with turns:
+                again = await self._judge(job)
+        except Unavailable:
+            raise
+        except Exception as error:
+            # Refused by our own rules it has moved on, and postponing it finds nothing to change.
+            if isinstance(error, SkadiError) and error.__cause__ is None:
+                log.debug("Job %s was not due any more.", job.id)
             else:
-                await self._move(job.id, JobStatus.EXPIRED, "watcher", None)
-        except (Conflict, Invalid, NotFound):
-            log.debug("Job %s was not due any more.", job.id)
+                log.exception("Job %s could not be decided and is looked at again later.", job.id)
+            again = self._clock() + SECOND_TRY
+        return Postponed(job, again) if again else None
 
-    async def _wake(self, job: Job) -> None:
-        await self._move(job.id, JobStatus.QUEUING, "watcher", None)
+    async def _judge(self, job: Job) -> datetime | None:
+        if job.status is JobStatus.QUEUING:
+            return await self._judge_waiting(job)
+        woken = job.status is JobStatus.DELAYED
+        await self._move(job.id, JobStatus.QUEUING if woken else JobStatus.EXPIRED, "watcher", None)
+        return None
 
-    async def _judge(self, job: Job) -> None:
+    async def _judge_waiting(self, job: Job) -> datetime | None:
         """A job waits as long as its agent is not known to be away."""
         try:
             agent = await self._agents.get(job.account_id, job.agent_id)
             again = await self._agents.silent_until(agent)
         except NotFound:  # removed while the job was on its way in
             await self._move(job.id, JobStatus.CANCELED, "watcher", None)
-            return
+            return None
         if again is None:
             await self._move(job.id, JobStatus.EXPIRED, "watcher", None)
-        else:
-            await self._store.jobs.postpone(job.id, job.seq, again)
-
-
-def clean(text: str) -> str:
-    """Text that every database and platform takes: no NUL, no half of a surrogate pair."""
-    text = text.replace("\0", "�")
-    return text if _encodable(text) else text.encode(errors="replace").decode()
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return again

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, Protocol, TypeVar
 
 from core.broker import Broker
@@ -12,6 +14,8 @@ from core.errors import Unavailable
 
 T = TypeVar("T")
 MOST = 100_000
+FRESH = 0.1
+"""Seconds for which the epoch that the broker named last is believed without asking again."""
 
 
 class Facts(Protocol):
@@ -22,23 +26,28 @@ class Memory:
     """Facts as they stood in one epoch (see core/store/facts.py); another epoch empties it.
 
     What was not found is not remembered, so that a new token is good at once. Without a broker to say the
-    epoch nothing is remembered at all."""
+    epoch nothing is remembered at all. `seconds` is a clock that only goes forward."""
 
-    def __init__(self, facts: Facts | None = None, broker: Broker | None = None) -> None:
+    def __init__(
+        self,
+        facts: Facts | None = None,
+        broker: Broker | None = None,
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._truth = facts
         self._broker = broker
+        self._seconds = seconds
         self._facts: OrderedDict[str, Any] = OrderedDict()
         self._epoch: int | None = None
-
-    def hold(self, epoch: int | None) -> None:
-        """This is the epoch now."""
-        if epoch != self._epoch:
-            self._facts.clear()
-            self._epoch = epoch
+        self._heard_at = -inf
 
     async def refresh(self) -> None:
-        """Ask which epoch it is, before what is remembered is believed."""
-        if self._broker is None:
+        """Ask which epoch it is, before what is remembered is believed.
+
+        Not when the broker has named it within the last tenth of a second: so long another
+        process's change may stay unknown. Our own changes make us forget at once."""
+        if self._broker is None or self._seconds() - self._heard_at < FRESH:
             return
         try:
             self.learn((await self._broker.presence([])).epoch)
@@ -47,19 +56,21 @@ class Memory:
         except Unavailable:
             self.forget()
 
-    def learn(self, epoch: int | None) -> None:
-        """What the broker says; None when it does not know."""
+    def learn(self, epoch: int | None) -> bool:
+        """What the broker says, None when it does not know: whether what is remembered holds."""
         if epoch is None:
             self.forget()
-        else:
-            self.hold(epoch)
+            return False
+        held = epoch == self._epoch
+        self._hold(epoch)
+        return held
 
     async def restore(self) -> None:
         """The broker forgot the epoch: the database knows it."""
         if self._truth is None or self._broker is None:
             return
         epoch = await self._truth.epoch()
-        self.hold(epoch)
+        self._hold(epoch)
         await self._broker.set_epoch(epoch)
 
     async def changed(self) -> None:
@@ -70,12 +81,13 @@ class Memory:
 
     def forget(self) -> None:
         """We cannot know what has changed."""
-        self._facts.clear()
-        self._epoch = None
+        self._facts, self._epoch = OrderedDict(), None
+        self._heard_at = -inf
 
-    @property
-    def epoch(self) -> int | None:
-        return self._epoch
+    def _hold(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._facts, self._epoch = OrderedDict(), epoch
+        self._heard_at = self._seconds()
 
     def get(self, key: str) -> Any | None:
         return self._facts.get(key)
@@ -91,9 +103,11 @@ class Memory:
         if key in self._facts:
             known: T | None = self._facts[key]
             return known
-        epoch = self._epoch
+        facts = self._facts
         fact = await look_up()
-        # What was looked up in an epoch that has passed meanwhile may be stale already.
-        if epoch is not None and epoch == self._epoch and (fact is not None or keep_none):
+        # What was looked up before the facts were forgotten may be stale already, and that holds
+        # even when the same epoch has come back since.
+        current = self._epoch is not None and facts is self._facts
+        if current and (fact is not None or keep_none):
             self.put(key, fact)
         return fact

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from core.broker import Broker
 from core.chat import Reply
 from core.errors import Unavailable
+from core.events import answer_news
 from core.model import Clock, utc_now
 from core.store import Store
 from core.store.rows import digest
@@ -22,8 +25,9 @@ class Answered:
 
 
 class Messages:
-    def __init__(self, store: Store, *, clock: Clock = utc_now) -> None:
+    def __init__(self, store: Store, broker: Broker, *, clock: Clock = utc_now) -> None:
         self._store = store.messages
+        self._broker = broker
         self._clock = clock
 
     async def begin(self, key: str) -> Answered | None:
@@ -40,7 +44,10 @@ class Messages:
     ) -> None:
         """Keep the answer; `deliver`: the platform takes none directly, so it becomes a delivery."""
         owner = (account_id or "") if deliver else None
-        await self._store.finish(key, reply, self._clock(), deliver_for=owner)
+        delivery_id = await self._store.finish(key, reply, self._clock(), deliver_for=owner)
+        if delivery_id:
+            with suppress(Unavailable):  # then the notifier finds it by itself, a little later
+                await self._broker.tell([answer_news(delivery_id)])
 
 
 def message_key(adapter: str, sender_id: str, platform_key: str) -> str:

@@ -116,6 +116,8 @@ def may_move(old: JobStatus, new: JobStatus, mover: Mover) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """`language`: what all its people are spoken to in; empty: each as their platform says."""
+
     id: str
     name: str
     language: str

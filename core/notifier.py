@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Phrase(Protocol):
-    """Words for events; bots/ has them."""
+    """Words for events; bots/ has them. `language` is `zh`, `zh-CN` or the like, empty where nobody
+    said."""
 
     def job(
         self, job: Job, thread: Thread, *, language: str, abilities: Abilities, now: datetime
@@ -76,14 +77,20 @@ class Notifier:
         self._patience = patience or Patience()
         self._lanes: dict[str, deque[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._at_work = False
+        self._resting: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> None:
         """Until cancelled; then what is being sent is finished."""
+        self._at_work = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hear())
                 group.create_task(self._look())
         finally:
+            self._at_work = False
+            for alarm in self._resting.values():
+                alarm.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=self._patience.lease.total_seconds())
 
@@ -133,7 +140,7 @@ class Notifier:
         waiting = self._lanes[lane]
         try:
             while waiting:
-                await self._tell(waiting.popleft())
+                await self._tell(lane, waiting.popleft())
         except Unavailable as error:
             log.warning("A delivery waits: %s", error)
         except Exception:
@@ -141,16 +148,30 @@ class Notifier:
         finally:
             del self._lanes[lane]
 
-    async def _tell(self, delivery_id: str) -> None:
-        """Say what is new until they know all there is, or a try fails."""
+    async def _tell(self, lane: str, delivery_id: str) -> None:
+        """Say what is new until they know all there is, or a try fails, or the post must rest."""
         behind = True
         while behind:
             delivery = await self._store.deliveries.claim(
                 delivery_id, self._clock(), self._patience.lease
             )
             if delivery is None:
-                return
+                return await self._come_back(lane, delivery_id)
             behind = not await self._try(delivery)
+
+    async def _come_back(self, lane: str, delivery_id: str) -> None:
+        """With the end of its rest; the look at what is due would find it as well, but later."""
+        now = self._clock()
+        until = await self._store.deliveries.rests_until(delivery_id, now)
+        if until is None or not self._at_work or delivery_id in self._resting:
+            return
+        self._resting[delivery_id] = asyncio.get_running_loop().call_later(
+            (until - now).total_seconds(), self._wake, lane, delivery_id
+        )
+
+    def _wake(self, lane: str, delivery_id: str) -> None:
+        del self._resting[delivery_id]
+        self._join(lane, delivery_id)
 
     async def _try(self, delivery: Delivery) -> bool:
         """Whether they know all there is now, or have to wait."""
@@ -181,13 +202,24 @@ class Notifier:
             handle=handle,
             final=saying.final,
             again_at=saying.again_at,
+            rests_until=self._rest(delivery) if saying.reply else None,
         )
+
+    def _rest(self, delivery: Delivery, asked: float | None = None) -> datetime | None:
+        """Until when nothing is said there, whatever happens: a post that was just edited is left
+        as it is for a while, and the platform may have asked us to wait."""
+        adapter = self._adapters.get(delivery.thread.adapter)
+        edited = adapter is not None and adapter.abilities.edits and delivery.handle is not None
+        pause = adapter.abilities.edit_pause if adapter and edited else 0.0
+        seconds = max(pause, asked or 0.0)
+        return self._clock() + timedelta(seconds=seconds) if seconds else None
 
     async def _fail(self, delivery: Delivery, error: DeliveryError) -> bool:
         now = self._clock()
         over = now - (delivery.failing_since or now) >= self._patience.give_up_after
         again_at = None if error.permanent or over else now + self._pause(delivery, error)
-        await self._store.deliveries.failed(delivery, str(error), now, again_at)
+        rests_until = self._rest(delivery, error.retry_after)
+        await self._store.deliveries.failed(delivery, str(error), now, again_at, rests_until)
         log.log(
             logging.INFO if again_at else logging.WARNING,
             "Delivery %s to %s failed (%s): %s",
@@ -220,7 +252,7 @@ class Notifier:
         event = await self._store.jobs.message(delivery.event_id or "")
         if event is None:
             return Saying(None)
-        language = await self._language(delivery.account_id)
+        language = await self._language(delivery)
         return Saying(self._phrase.message(event, delivery.thread, language=language))
 
     async def _compose_job(self, delivery: Delivery, adapter: Adapter) -> Saying:
@@ -233,18 +265,20 @@ class Notifier:
         reply = self._phrase.job(
             job,
             delivery.thread,
-            language=await self._language(delivery.account_id),
+            language=await self._language(delivery),
             abilities=adapter.abilities,
             now=self._clock(),
         )
         reply = replace(reply, replaces=delivery.handle)
         return Saying(reply, job.seq, job.seq, job.status.final)
 
-    async def _language(self, account_id: str) -> str:
+    async def _language(self, delivery: Delivery) -> str:
+        """The account's, else what was last written from there."""
         try:
-            return (await self._accounts.get(account_id)).language
+            account = await self._accounts.get(delivery.account_id)
         except NotFound:
-            return "en"
+            return delivery.thread.locale
+        return account.language or delivery.thread.locale
 
 
 def worth_telling_at(delivery: Delivery, job: Job, abilities: Abilities) -> datetime | None:
@@ -267,6 +301,12 @@ class Letters:
 
     async def list(self, account_id: str | None = None, limit: int = 100) -> Sequence[Delivery]:
         return await self._store.dead(account_id, limit)
+
+    async def get(self, delivery_id: str) -> Delivery:
+        found = await self._store.get(delivery_id)
+        if found is None or found.state != "dead":
+            raise NotFound("There is no such dead letter.", code="LetterNotFound", id=delivery_id)
+        return found
 
     async def retry(self, delivery_id: str) -> None:
         if not await self._store.revive(delivery_id, self._clock()):

@@ -100,6 +100,8 @@ channels = Table(
     Column("thread_id", String(1000), nullable=False),
     Column("ref", Text, nullable=False),
     Column("home", Boolean, nullable=False),
+    # `identity:` or `token:` and its id: when that goes, what it set goes too.
+    Column("set_by", String(40), nullable=True),
 )
 
 agents = Table(

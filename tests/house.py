@@ -67,9 +67,10 @@ async def open_house(
     adapters = adapters if adapters is not None else {}
     jobs = Jobs(store, broker, agents, accounts, clock=clock, times=times, adapters=adapters)
     watcher = Watcher(store, broker, agents, jobs, clock=clock)
-    messages = Messages(store, clock=clock)
+    messages = Messages(store, broker, clock=clock)
     try:
         yield House(store, broker, accounts, agents, jobs, messages, watcher, clock, adapters)
     finally:
-        await broker.close()
+        # What was committed last is still to be announced.
         await store.close()
+        await broker.close()

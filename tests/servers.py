@@ -207,6 +207,7 @@ class MariaDB(Server):
             f"--datadir={self._data}",
             f"--socket={self._socket}",
             f"--pid-file={self.folder / 'pid'}",
+            f"--tmpdir={self.folder}",
             f"--bind-address={LOOPBACK}",
             f"--port={self.port}",
             "--skip-name-resolve",

@@ -22,6 +22,7 @@ Verb = Literal["running", "succeed", "fail"]
 VERBS = frozenset({"running", "succeed", "fail"})
 LONGEST_DELAY = timedelta(days=3653)
 LONGEST_DURATION = 100
+UNITS = ("days", "hours", "minutes")
 
 
 class AgentApi:
@@ -137,6 +138,8 @@ def agent_json(agent: Agent) -> dict[str, Any]:
 
 def delay_of(fields: Mapping[str, Any]) -> timedelta:
     """How long from now: `duration` if there is one, else days, hours and minutes together."""
+    if not any(fields.get(name) not in (None, "") for name in ("duration", *UNITS)):
+        raise Invalid("A duration is required.", code="InvalidDuration")
     try:
         spelled = text_of(fields, "duration")
         delay = read_duration(spelled) if spelled else added(fields)
@@ -155,7 +158,7 @@ def read_duration(text: str) -> timedelta:
 
 
 def added(fields: Mapping[str, Any]) -> timedelta:
-    return timedelta(**{name: number_of(fields, name) for name in ("days", "hours", "minutes")})
+    return timedelta(**{name: number_of(fields, name) for name in UNITS})
 
 
 def number_of(fields: Mapping[str, Any], name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 
 from core.accounts import Accounts
@@ -26,9 +27,24 @@ class Auth:
         """The agent that calls; that it does is a sign of life."""
         return await self._agents.authenticate(bearer(call), self._address(call))
 
-    async def greet(self, call: Call, *, out: bool) -> tuple[Agent, Sign | None]:
-        """The same, with what the broker says to that sign; `out`: with the jobs on their way."""
-        return await self._agents.greet(bearer(call), self._address(call), out=out)
+    async def greet(
+        self, call: Call, *, out: bool, take: bool = False, sign: Sign | None = None
+    ) -> tuple[Agent, Sign | None]:
+        """The same, with what the broker says to that sign, or said to one in its place. `out`: with
+        the jobs on their way; `take`: with a job that is ready."""
+        address = self._address(call)
+        return await self._agents.greet(bearer(call), address, out=out, take=take, sign=sign)
+
+    async def recognise(self, call: Call) -> Agent:
+        """The agent whose poll is held; it gives no sign of life of its own."""
+        return await self._agents.recognise(bearer(call))
+
+    async def sign_all(self, agent_ids: Sequence[str], out: Collection[str]) -> Sequence[Sign]:
+        """Signs of life in the place of agents whose polls are held."""
+        return await self._agents.sign_all(agent_ids, out)
+
+    def was_away(self, sign: Sign) -> bool:
+        return self._agents.was_away(sign)
 
     async def token(self, call: Call) -> Token:
         """The account or upstream system that calls."""

@@ -49,6 +49,9 @@ class Door(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if scope["path"].startswith("//"):
+                # Old agents whose `server` ends with a slash ask for //agent/job.
+                scope["path"] = "/" + scope["path"].lstrip("/")
             for route in self._often:
                 match, found = route.matches(scope)
                 if match is Match.FULL:
@@ -99,6 +102,7 @@ def seldom(agent: AgentApi, system: SystemApi, job: JobApi, health: Health) -> l
         # As the first agents spell it.
         route("POST", "/agent/info", partial(agent.say, "info")),
         route("POST", "/agent/warning", partial(agent.say, "warning")),
+        route("POST", "/agent/text", partial(agent.say, "text")),
         route("POST", "/agent/kf", partial(agent.say, "text")),
         route("PUT", "/sys/jobs/{id}/expire", system.expire),
         route("POST", "/sys/users/{uid}/agents", system.enrol),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from random import uniform
 from urllib.parse import parse_qsl
 
-from core.broker import Bell, Broker
-from core.errors import Invalid
+from core.broker import Broker, Sign
+from core.errors import Invalid, SkadiError, Unavailable
 from core.jobs import Claimed, Jobs
 from core.model import Agent, is_id
 from web.auth import Auth
 from web.call import Call
+from web.rounds import Held, Rounds
 from web.settings import WebSettings
 
 MOST_HELD = 1000
@@ -42,52 +43,85 @@ class Polls:
         self._jobs = jobs
         self._broker = broker
         self._settings = settings
+        self._rounds = Rounds(auth, settings.look_again)
         self._closed = False
 
     def close(self) -> None:
         """Let every held poll return empty now, and hold none from here on."""
         self._closed = True
+        self._rounds.close()
         self._broker.ring_all()
 
     async def take(self, call: Call) -> Claimed | None:
         """The next job of the agent that calls. Raises Invalid for a query that makes no sense."""
         ask = self._read(call)
-        end = asyncio.get_running_loop().time() + ask.wait
-        agent, claimed = await self._look(call, ask)
-        if claimed or not ask.wait:
+        now = asyncio.get_running_loop().time()
+        agent, sign = await self._auth.greet(call, out=ask.holding is not None)
+        claimed = await self._claim(call, ask, agent, sign)
+        if claimed or not ask.wait or self._closed:
             return claimed
-        # Before the next look, so that what comes between a look and the wait is heard.
-        with self._broker.bell(agent.id) as bell:
-            return await self._hold(call, ask, bell, end)
+        takes = ask.slots > 0
+        with self._broker.bell(agent.id, takes=takes) as bell:
+            epoch = sign.epoch if sign else None
+            held = Held(agent.id, bell, ask.holding, takes, epoch, due=now)
+            with self._rounds.hold(held):
+                return await self._hold(call, ask, held, now + ask.wait)
 
-    async def _hold(self, call: Call, ask: Ask, bell: Bell, end: float) -> Claimed | None:
+    async def _hold(self, call: Call, ask: Ask, held: Held, end: float) -> Claimed | None:
         def wake(_: object) -> None:
-            bell.ring()
+            held.wake()
 
-        while not (self._closed or call.gone()):
-            _, claimed = await self._look(call, ask)
-            left = end - asyncio.get_running_loop().time()
-            if claimed or left <= 0:
-                return claimed
+        loop = asyncio.get_running_loop()
+        while not call.gone() and (left := end - loop.time()) > 0:
             call.when_something_arrives(wake)
-            await bell.wait(min(left, self._pause()))
+            rung = await held.bell.wait(left)
+            job_id, sign = held.bell.job(), held.sign()
+            if self._closed or not rung or call.gone():
+                await self._leave(held.agent_id, job_id)
+                return None
+            if job_id:
+                claimed = await self._take(call, ask, held, job_id)
+            else:
+                claimed = await self._look(call, ask, held, sign)
+            if claimed:
+                return claimed
         return None
 
-    async def _look(self, call: Call, ask: Ask) -> tuple[Agent, Claimed | None]:
-        agent, sign = await self._auth.greet(call, out=ask.holding is not None)
+    async def _take(self, call: Call, ask: Ask, held: Held, job_id: str) -> Claimed | None:
+        """The job that this process has for it, without a word to the broker."""
+        try:
+            agent = await self._auth.recognise(call)
+        except SkadiError:
+            await self._leave(held.agent_id, job_id)
+            raise
+        sign = Sign(held.epoch, None, ready=False, job=job_id)
+        return await self._claim(call, ask, agent, sign)
+
+    async def _look(self, call: Call, ask: Ask, held: Held, sign: Sign | None) -> Claimed | None:
+        """Who was rung for probably has a job, so that it is asked for with the sign of life, unless
+        that was given in its place."""
+        out = ask.holding is not None
+        agent, sign = await self._auth.greet(call, out=out, take=held.takes, sign=sign)
+        held.epoch = sign.epoch if sign else None
+        return await self._claim(call, ask, agent, sign)
+
+    async def _claim(self, call: Call, ask: Ask, agent: Agent, sign: Sign | None) -> Claimed | None:
         if not agent.available:
             raise Invalid("This agent is switched off.", code="UnavailableAgent")
         if not ask.slots or call.gone():
-            return agent, None
+            await self._leave(agent.id, sign.job if sign else None)
+            return None
         claimed = await self._jobs.claim(agent, journal=ask.journal, holding=ask.holding, sign=sign)
         if claimed and call.gone():
             await self._jobs.give_back(agent, claimed)
-            return agent, None
-        return agent, claimed
+            return None
+        return claimed
 
-    def _pause(self) -> float:
-        # Polls that were woken together must not go on looking in step.
-        return uniform(0.8, 1.2) * self._settings.look_again  # noqa: S311
+    async def _leave(self, agent_id: str, job_id: str | None) -> None:
+        """A job that was given to this poll is for the agent's next one."""
+        if job_id:
+            with suppress(Unavailable):  # the watcher says it later
+                await self._broker.tell([], [(agent_id, job_id)])
 
     def _read(self, call: Call) -> Ask:
         query = call.scope["query_string"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,13 +20,15 @@ class Sign:
 
     `epoch` names the state of all cached facts (tokens, agents, homes); None when the broker
     forgot it.
-    `last_seen` is the sign before this one, None if there is none. `ready`: a job waits for it.
-    `out`: ids of jobs handed to its journal and not yet reported (only filled when asked for)."""
+    `last_seen` is the sign before this one, None if there is none. `job` was taken from its ready set
+    (only when asked for). `ready`: a job waits for it, or another one. `out`: ids of jobs handed
+    to its journal and not yet reported (only filled when asked for)."""
 
     epoch: int | None
     last_seen: datetime | None
     ready: bool
     out: frozenset[str] = frozenset()
+    job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class Bell(Protocol):
     def ring(self) -> None:
         """Wake the one who waits, by whoever knows a reason (its caller has left)."""
 
+    def job(self) -> str | None:
+        """The job that came with the ring, given once. It is in no ready set any more: who cannot
+        take it tells the broker again."""
+
 
 class Broker(Protocol):
     """Every method that needs the network raises core.errors.Unavailable when the broker is away.
@@ -69,8 +75,17 @@ class Broker(Protocol):
 
     async def close(self) -> None: ...
 
-    async def sign(self, agent_id: str, now: datetime, *, out: bool = False) -> Sign:
-        """Mark an agent as seen; calls that arrive together share one round trip."""
+    async def sign(
+        self, agent_id: str, now: datetime, *, out: bool = False, take: bool = False
+    ) -> Sign:
+        """Mark an agent as seen; calls that arrive together share one round trip.
+
+        `take`: pop its oldest ready job as well, which costs no round trip of its own."""
+
+    async def sign_all(
+        self, agent_ids: Sequence[str], now: datetime, *, out: Collection[str] = ()
+    ) -> Sequence[Sign]:
+        """Mark many as seen; a sign for each, in their order. `out`: for whom to fill it."""
 
     async def presence(self, agent_ids: Sequence[str]) -> Presence: ...
 
@@ -83,7 +98,8 @@ class Broker(Protocol):
 
     async def tell(self, news: Sequence[News], ready: Sequence[tuple[str, str]] = ()) -> None:
         """Append to the streams and add (agent_id, job_id) to the ready sets, ringing the bells;
-        adding again is harmless. An agent's ready set is forgotten an hour after it was begun:
+        adding again is harmless. A job for which a bell of this process waits goes there instead,
+        at once. An agent's ready set is forgotten an hour after it was begun:
         what the store still calls queuing must be told again before."""
 
     async def pop(self, agent_id: str) -> str | None:
@@ -101,7 +117,8 @@ class Broker(Protocol):
         something new, each event given to one consumer of our group. Empty after the time, or
         sooner when what came concerns no delivery. At most once: the store knows the rest."""
 
-    def bell(self, agent_id: str) -> AbstractContextManager[Bell]: ...
+    def bell(self, agent_id: str, *, takes: bool = False) -> AbstractContextManager[Bell]:
+        """A bell for the agent's work, while it is held. `takes`: it may be given a job."""
 
     def ring_all(self) -> None:
         """Wake everybody who waits in this process (shutdown, reconnect)."""

@@ -11,11 +11,13 @@ from typing import Self
 class HeldBell:
     """A Bell that hangs as long as it is held (`with`), for one task to wait for."""
 
-    __slots__ = ("_agent_id", "_bells", "_rung", "_waiter")
+    __slots__ = ("_agent_id", "_bells", "_job_id", "_rung", "_takes", "_waiter")
 
-    def __init__(self, bells: Bells, agent_id: str) -> None:
+    def __init__(self, bells: Bells, agent_id: str, takes: bool) -> None:
         self._bells = bells
         self._agent_id = agent_id
+        self._takes = takes
+        self._job_id: str | None = None
         self._rung = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -36,6 +38,18 @@ class HeldBell:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def give(self, job_id: str) -> bool:
+        """Ring with a job, if somebody waits here at this moment who takes one: whether it is given."""
+        if not self._takes or self._waiter is None or self._waiter.done():
+            return False
+        self._job_id = job_id
+        self.ring()
+        return True
+
+    def job(self) -> str | None:
+        job_id, self._job_id = self._job_id, None
+        return job_id
+
     async def wait(self, seconds: float) -> bool:
         if not self._rung:
             await self._sleep(seconds)
@@ -55,8 +69,8 @@ class Bells:
     def __init__(self) -> None:
         self._held: dict[str, list[HeldBell]] = {}
 
-    def bell(self, agent_id: str) -> HeldBell:
-        return HeldBell(self, agent_id)
+    def bell(self, agent_id: str, takes: bool = False) -> HeldBell:
+        return HeldBell(self, agent_id, takes)
 
     def hang(self, agent_id: str, bell: HeldBell) -> None:
         self._held.setdefault(agent_id, []).append(bell)
@@ -70,6 +84,10 @@ class Bells:
     def ring(self, agent_id: str) -> None:
         for bell in self._held.get(agent_id, ()):
             bell.ring()
+
+    def give(self, agent_id: str, job_id: str) -> bool:
+        """Let one who waits here have the job: whether there is one."""
+        return any(bell.give(job_id) for bell in self._held.get(agent_id, ()))
 
     def ring_all(self) -> None:
         for held in self._held.values():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from core.broker import News, Presence, Sign
@@ -21,6 +21,7 @@ WORK = "skadi:work"
 """The agents whose ready set is not empty."""
 
 STREAM_LENGTH = 100_000
+NOTHING: frozenset[str] = frozenset()
 DAY = int(timedelta(days=1).total_seconds())
 HOUR = int(timedelta(hours=1).total_seconds())
 
@@ -107,34 +108,59 @@ class Orders(Group[None]):
         return [None] * len(self._callers)
 
 
-class Signs(Group[Sign]):
+class Signs(Group[Sequence[Sign]]):
+    """A caller brings one agent or many. `_out` and `_take` are places among all of them."""
+
     def __init__(self) -> None:
         super().__init__()
         self._agent_ids: list[str] = []
         self._moments: list[float] = []
-        self._asked: list[str] = []
+        self._sizes: list[int] = []
+        self._out: list[int] = []
+        self._take: list[int] = []
 
-    def add(self, agent_id: str, now: datetime, out: bool) -> asyncio.Future[Sign]:
-        self._agent_ids.append(agent_id)
-        self._moments.append(now.timestamp())
+    def add(
+        self,
+        agent_ids: Sequence[str],
+        now: datetime,
+        *,
+        out: Collection[str] = (),
+        take: Collection[str] = (),
+    ) -> asyncio.Future[Sequence[Sign]]:
+        first = len(self._agent_ids)
+        self._agent_ids += agent_ids
+        self._moments += [now.timestamp()] * len(agent_ids)
+        self._sizes.append(len(agent_ids))
         if out:
-            self._asked.append(agent_id)
+            self._out += [place for place, id in enumerate(agent_ids, first) if id in out]
+        if take:
+            self._take += [place for place, id in enumerate(agent_ids, first) if id in take]
         return self.join()
 
     def commands(self) -> Iterator[Command]:
         yield "GET", EPOCH
         yield "ZMSCORE", SEEN, *self._agent_ids
         yield "ZADD", SEEN, *_flat(zip(self._moments, self._agent_ids, strict=True))
+        if self._take:
+            yield _pop([self._agent_ids[place] for place in self._take])
         yield "SMISMEMBER", WORK, *self._agent_ids
-        if self._asked:
-            yield "EVAL", READ_OUT, len(self._asked), *map(out_key, self._asked)
+        if self._out:
+            keys = [out_key(self._agent_ids[place]) for place in self._out]
+            yield "EVAL", READ_OUT, len(keys), *keys
 
-    def answers(self, replies: Sequence[Any]) -> Iterator[Sign]:
-        epoch = _epoch(replies[0])
-        held = replies[4] if self._asked else ()
-        out = dict(zip(self._asked, map(_texts, held), strict=True))
-        for agent_id, score, ready in zip(self._agent_ids, replies[1], replies[3], strict=True):
-            yield Sign(epoch, _moment(score), ready == 1, out.get(agent_id, frozenset()))
+    def answers(self, replies: Sequence[Any]) -> Iterator[Sequence[Sign]]:
+        signs = self._signs(iter(replies))
+        return (list(islice(signs, size)) for size in self._sizes)
+
+    def _signs(self, replies: Iterator[Any]) -> Iterator[Sign]:
+        epoch, scores = _epoch(next(replies)), next(replies)
+        next(replies)
+        jobs = dict(zip(self._take, map(_text, next(replies)), strict=True)) if self._take else {}
+        waiting = next(replies)
+        out = dict(zip(self._out, map(_texts, next(replies)), strict=True)) if self._out else {}
+        for place, (score, ready) in enumerate(zip(scores, waiting, strict=True)):
+            held, job = out.get(place, NOTHING), jobs.get(place)
+            yield Sign(epoch, _moment(score), ready == 1, held, job)
 
 
 class Looks(Group[Presence]):
@@ -219,11 +245,10 @@ class Pops(Group[str | None]):
         return self.join()
 
     def commands(self) -> Iterator[Command]:
-        keys = [WORK, *map(ready_key, self._agent_ids)]
-        yield "EVAL", POP, len(keys), *keys, *self._agent_ids
+        yield _pop(self._agent_ids)
 
     def answers(self, replies: Sequence[Any]) -> Iterator[str | None]:
-        return (job_id and job_id.decode() for job_id in replies[0])
+        return map(_text, replies[0])
 
 
 class Holds(Orders):
@@ -243,6 +268,10 @@ class Holds(Orders):
         yield "EVAL", HOLD, len(self._keys), *self._keys, DAY, *self._changes
 
 
+def _pop(agent_ids: Sequence[str]) -> Command:
+    return "EVAL", POP, len(agent_ids) + 1, WORK, *map(ready_key, agent_ids), *agent_ids
+
+
 def _flat(rows: Iterable[Command]) -> Iterator[Word]:
     return chain.from_iterable(rows)
 
@@ -253,6 +282,10 @@ def _epoch(reply: bytes | None) -> int | None:
 
 def _moment(score: bytes | None) -> datetime | None:
     return None if score is None else datetime.fromtimestamp(float(score), UTC)
+
+
+def _text(reply: bytes | None) -> str | None:
+    return None if reply is None else reply.decode()
 
 
 def _texts(members: Iterable[bytes]) -> frozenset[str]:

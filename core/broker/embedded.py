@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
@@ -74,11 +74,19 @@ class EmbeddedBroker:
     async def close(self) -> None:
         """There is nothing to close."""
 
-    async def sign(self, agent_id: str, now: datetime, *, out: bool = False) -> Sign:
+    async def sign(
+        self, agent_id: str, now: datetime, *, out: bool = False, take: bool = False
+    ) -> Sign:
         last_seen = self._seen.get(agent_id)
         self._seen[agent_id] = now
         held = frozenset(self._out.get(agent_id) or ()) if out else frozenset()
-        return Sign(self._epoch, last_seen, agent_id in self._ready, held)
+        job = await self.pop(agent_id) if take else None
+        return Sign(self._epoch, last_seen, agent_id in self._ready, held, job)
+
+    async def sign_all(
+        self, agent_ids: Sequence[str], now: datetime, *, out: Collection[str] = ()
+    ) -> Sequence[Sign]:
+        return [await self.sign(agent_id, now, out=agent_id in out) for agent_id in agent_ids]
 
     async def presence(self, agent_ids: Sequence[str]) -> Presence:
         since = self._since if time.monotonic() < self._deaf_from else None
@@ -101,9 +109,10 @@ class EmbeddedBroker:
         self._news |= {entry.delivery_id: None for entry in news if entry.delivery_id}
         if self._news:
             self._fresh.set()
-        for agent_id, job_id in ready:
+        left = [pair for pair in ready if not self._bells.give(*pair)]
+        for agent_id, job_id in left:
             _insert(self._ready.need(agent_id), job_id)
-        for agent_id, _ in ready:
+        for agent_id, _ in left:
             self._bells.ring(agent_id)
 
     async def pop(self, agent_id: str) -> str | None:
@@ -137,8 +146,8 @@ class EmbeddedBroker:
             self._fresh.clear()
         return taken
 
-    def bell(self, agent_id: str) -> HeldBell:
-        return self._bells.bell(agent_id)
+    def bell(self, agent_id: str, *, takes: bool = False) -> HeldBell:
+        return self._bells.bell(agent_id, takes)
 
     def ring_all(self) -> None:
         self._bells.ring_all()

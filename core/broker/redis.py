@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeGuard, TypeVar
 
@@ -55,8 +55,21 @@ class RedisBroker:
         for ear in self._ears.values():
             await ear.close()
 
-    async def sign(self, agent_id: str, now: datetime, *, out: bool = False) -> Sign:
-        return await self._line.group(Signs).add(agent_id, now, out)
+    async def sign(
+        self, agent_id: str, now: datetime, *, out: bool = False, take: bool = False
+    ) -> Sign:
+        asked = (agent_id,)
+        [sign] = await self._line.group(Signs).add(
+            asked, now, out=asked if out else (), take=asked if take else ()
+        )
+        return sign
+
+    async def sign_all(
+        self, agent_ids: Sequence[str], now: datetime, *, out: Collection[str] = ()
+    ) -> Sequence[Sign]:
+        slices = _slices(agent_ids, len(agent_ids))
+        calls = [self._line.group(Signs, len(some)).add(some, now, out=out) for some in slices]
+        return [sign for signs in await asyncio.gather(*calls) for sign in signs]
 
     async def presence(self, agent_ids: Sequence[str]) -> Presence:
         slices = _slices(agent_ids, max(1, len(agent_ids)))
@@ -74,8 +87,9 @@ class RedisBroker:
         await self._line.group(Epochs).add(epoch)
 
     async def tell(self, news: Sequence[News], ready: Sequence[tuple[str, str]] = ()) -> None:
-        most = max(len(news), len(ready))
-        parts = zip(_slices(news, most), _slices(ready, most), strict=True)
+        left = [pair for pair in ready if not self._bells.give(*pair)]
+        most = max(len(news), len(left))
+        parts = zip(_slices(news, most), _slices(left, most), strict=True)
         calls = [self._line.group(Tellings, _weight(*part)).add(*part) for part in parts]
         await asyncio.gather(*calls)
         # Those who wait here need not wait until it comes back from Redis.
@@ -99,8 +113,8 @@ class RedisBroker:
             raise Unavailable("Redis does not tell the news.") from reply
         return _delivery_ids(reply or ())
 
-    def bell(self, agent_id: str) -> HeldBell:
-        return self._bells.bell(agent_id)
+    def bell(self, agent_id: str, *, takes: bool = False) -> HeldBell:
+        return self._bells.bell(agent_id, takes)
 
     def ring_all(self) -> None:
         self._bells.ring_all()

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from core.errors import SettingsError
 from core.settings.sources import Section, Tree, read_all
-from core.settings.values import MIB, NOTHING, Given, Port, Secret, Size, convert
+from core.settings.values import MIB, NOTHING, Given, Port, Raw, Secret, Size, convert
 
 __all__ = ["Secret", "Settings", "load"]
 
 ROLES = ("web", "worker", "watcher")
 COMMANDS = ("account", "identity", "agent", "token", "letters", "migrate", "check")
 """What `app.py` understands by itself; the section of an adapter adds such a word."""
+MYSQL_WORDS = ("charset", "unix_socket")
+"""What may stand behind the ? of a MySQL address; the driver fails over anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def read_adapters(tree: Tree) -> Iterator[tuple[str, Mapping[str, Any]]]:
             demand_name(section[1])
             options = dict(values)
             if convert(bool, options.pop("enabled", Given(True, ""))):
-                yield section[1], {key: given.value for key, given in options.items()}
+                yield section[1], Raw(options)
 
 
 def demand_name(name: str) -> None:
@@ -182,24 +184,45 @@ def finish(settings: Settings, folder: Path) -> Settings:
     """What no value tells alone: where a relative path begins, whether addresses lead anywhere."""
     settings = replace(settings, data=(folder / settings.data).resolve())
     store_url(settings.database.url, settings.data)
-    scheme = urlsplit(settings.redis.url).scheme
+    scheme = read_url("redis", settings.redis.url).scheme
     if settings.redis.url and scheme not in ("redis", "rediss", "unix"):
         raise SettingsError("[redis] url begins with redis://, rediss:// or unix://, or is empty.")
     return settings
+
+
+def read_url(section: str, url: str) -> SplitResult:
+    """Its parts. Raises SettingsError, and does not repeat what may hold a password."""
+    try:
+        parts = urlsplit(url)
+        demand_port(parts.port)
+    except ValueError as error:
+        raise SettingsError(
+            f"[{section}] url is no address: its port is a number from 1 to 65535, and a host "
+            "with colons stands in []."
+        ) from error
+    return parts
+
+
+def demand_port(port: int | None) -> None:
+    if port == 0:
+        raise ValueError("nothing listens at 0")
 
 
 def store_url(url: str, data: Path) -> Secret:
     """Lead mysql://, mariadb:// and sqlite://, with or without a driver, to the drivers we have."""
     if not url:
         return Secret(f"sqlite+aiosqlite:///{data / 'skadi.db'}")
-    parts = urlsplit(url)
+    parts = read_url("database", url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
     match parts.scheme.partition("+")[0]:
         case "sqlite":
+            demand_words(query, ())
             return Secret("sqlite+aiosqlite" + url[len(parts.scheme) :])
         case "mysql" | "mariadb" if parts.path.strip("/"):
+            demand_words(query, MYSQL_WORDS)
             # Anything less than utf8mb4 loses what people type.
-            query = urlencode({**dict(parse_qsl(parts.query)), "charset": "utf8mb4"})
-            return Secret(urlunsplit(parts._replace(scheme="mysql+aiomysql", query=query)))
+            asked = urlencode({**query, "charset": "utf8mb4"})
+            return Secret(urlunsplit(parts._replace(scheme="mysql+aiomysql", query=asked)))
         case "mysql" | "mariadb":
             raise SettingsError(
                 "[database] url names no database, as mysql://user@host/skadi does."
@@ -207,3 +230,10 @@ def store_url(url: str, data: Path) -> Secret:
     raise SettingsError(
         "[database] url begins with mysql://, mariadb:// or sqlite://, or is empty."
     )
+
+
+def demand_words(query: Mapping[str, str], allowed: Sequence[str]) -> None:
+    for word in query:
+        if word not in allowed:
+            known = f"may stand {' and '.join(allowed)}" if allowed else "stands nothing here"
+            raise SettingsError(f'[database] url: "{word}" is not known; behind the ? {known}.')

@@ -41,6 +41,14 @@ class Given:
     origin: str
 
 
+class Raw(dict[str, Any]):
+    """The values of a section that somebody else understands, and where each was written."""
+
+    def __init__(self, section: Mapping[str, Given]) -> None:
+        super().__init__({key: given.value for key, given in section.items()})
+        self.origins = {key: given.origin for key, given in section.items()}
+
+
 def convert(kind: Any, given: Given) -> Any:
     """The value of a setting of this kind. Raises SettingsError, which says how it is written."""
     read = READERS.get(kind) or one_of(get_args(kind))

@@ -11,7 +11,7 @@ from core.store.batch import AddJob, AddMessage, Batch, Change
 from core.store.database import Database
 from core.store.deliveries import DeliveryStore
 from core.store.facts import FactStore
-from core.store.jobs import JobStore
+from core.store.jobs import JobStore, Postponed
 from core.store.ledger import Announce, Ledger
 from core.store.messages import MessageStore
 from core.store.migrate import migrate, revision
@@ -25,6 +25,7 @@ __all__ = [
     "Batch",
     "Change",
     "MoveJob",
+    "Postponed",
     "Store",
     "migrate",
     "revision",

@@ -9,7 +9,6 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import schema
-from core.chat import Thread
 from core.errors import Conflict
 from core.model import Account, Channel, Identity, Token
 from core.store.database import Database, is_duplicate
@@ -129,10 +128,14 @@ class AccountStore:
             raise Conflict("It is linked to another account.", code="LinkedElsewhere") from error
         return known
 
-    async def remove_identity(self, account_id: str, identity_id: str) -> bool:
-        async def deed(connection: AsyncConnection) -> bool:
+    async def remove_identity(self, account_id: str, identity_id: str) -> tuple[bool, bool]:
+        """(whether there was one, whether the home went with it)."""
+
+        async def deed(connection: AsyncConnection) -> tuple[bool, bool]:
             mine = (identities.c.id == identity_id) & (identities.c.account_id == account_id)
-            return bool((await connection.execute(delete(identities).where(mine))).rowcount)
+            if not (await connection.execute(delete(identities).where(mine))).rowcount:
+                return False, False
+            return True, await _clear_home(connection, f"identity:{identity_id}")
 
         return await self._database.write(deed)
 
@@ -198,6 +201,7 @@ class AccountStore:
         async def deed(connection: AsyncConnection) -> bool:
             change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
             done = await connection.execute(change.values(revoked_at=now))
+            await _clear_home(connection, f"token:{token_id}")
             await raise_facts(connection)
             return bool(done.rowcount)
 
@@ -212,10 +216,12 @@ class AccountStore:
         return to_channel(row) if row else None
 
     async def set_home(
-        self, channel_id: str, account_id: str, thread: Thread, name: str, *, only_first: bool
+        self, home: Channel, *, set_by: str | None = None, only_first: bool = False
     ) -> None:
-        """One home an account; `only_first`: leave a home that is there."""
-        row = {"id": channel_id, "account_id": account_id, "name": name, "home": True}
+        """One home an account; `only_first`: leave a home that is there. `set_by`: who takes it along
+        when they go (`identity:<id>`, `token:<id>`)."""
+        account_id = home.account_id
+        row = {"id": home.id, "account_id": account_id, "name": home.name, "home": True}
 
         async def deed(connection: AsyncConnection) -> None:
             mine = channels.c.account_id == account_id
@@ -227,7 +233,16 @@ class AccountStore:
             if only_first and homes.first():
                 return
             await connection.execute(delete(channels).where(mine, channels.c.home))
-            await connection.execute(insert(channels), row | thread_columns(thread))
+            values = row | thread_columns(home.thread) | {"set_by": set_by}
+            await connection.execute(insert(channels), values)
             await raise_facts(connection)
 
         await self._database.write(deed)
+
+
+async def _clear_home(connection: AsyncConnection, set_by: str) -> bool:
+    """Whoever set it speaks for the account no longer, and may read there still."""
+    gone = await connection.execute(delete(channels).where(channels.c.set_by == set_by))
+    if gone.rowcount:
+        await raise_facts(connection)
+    return bool(gone.rowcount)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import BindParameter, Row, bindparam, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core import schema
 from core.broker import News
 from core.chat import Thread
 from core.errors import Conflict, SkadiError
@@ -25,17 +22,30 @@ from core.model import (
     Times,
     new_id,
 )
-from core.store.database import Database
 from core.store.known import Known
+from core.store.line import Line
 from core.store.moves import MoveJob, check, differences, moved, nowhere, owns, weight
-from core.store.rows import (
-    JOB_COLUMNS,
-    JOB_FIELDS,
-    STATUS,
-    job_row,
-    moment_text,
-    thread_columns,
+from core.store.rows import job_row, known_job, moment_text, thread_columns, to_moment
+from core.store.statements import (
+    Order,
+    Row,
+    Statement,
+    add_events,
+    add_jobs,
+    add_keys,
+    add_rows,
+    finish_key,
+    forget,
+    keep_results,
+    lock_jobs,
+    lock_keys,
+    move_jobs,
+    nudge,
+    read_jobs,
+    read_results,
 )
+
+E = TypeVar("E", EventJobStatus, EventMessage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +121,7 @@ class Batch:
     _jobs: list[Sequence[Any]] = field(default_factory=list)
     _events: list[Sequence[Any]] = field(default_factory=list)
     _sayings: list[dict[str, Any]] = field(default_factory=list)
-    _messages: list[dict[str, Any]] = field(default_factory=list)
+    _answered: list[tuple[str, str]] = field(default_factory=list)
     _deliveries: list[dict[str, Any]] = field(default_factory=list)
     _results: dict[str, str] = field(default_factory=dict)
     _nudges: set[str] = field(default_factory=set)
@@ -119,47 +129,48 @@ class Batch:
     def __post_init__(self) -> None:
         self.moment = moment_text(self.at)
 
-    async def write(
-        self, connection: AsyncConnection, database: Database, spent: Sequence[str]
-    ) -> None:
+    async def write(self, line: Line, spent: Sequence[str]) -> None:
         """Read what the facts are about, decide, write. `spent`: batches announced meanwhile."""
-        await self._load(connection)
+        await self._load(line)
         for fact in self.facts:
             self.outcomes.append(self._decide(fact))
-        await self._store(connection, database)
-        if spent:
-            await connection.execute(FORGET, {"ids": list(spent)})
+        await line.commit([*self._orders(), *([forget(spent)] if spent else [])])
 
-    async def _load(self, connection: AsyncConnection) -> None:
-        ids = sorted({fact.job_id for fact in self.facts if isinstance(fact, MoveJob)})
-        if ids:
-            await self._lock(connection, ids)
-        noted = sorted(
-            {
-                fact.job_id
-                for fact in self.facts
-                if isinstance(fact, MoveJob) and fact.leans_on_result
-            }
-        )
-        if noted:
-            for row in await connection.execute(READ_RESULTS, {"ids": noted}):
-                self._know_result(row)
+    async def _load(self, line: Line) -> None:
+        moves = [fact for fact in self.facts if isinstance(fact, MoveJob)]
+        ids = sorted({move.job_id for move in moves})
+        noted = sorted({move.job_id for move in moves if move.leans_on_result})
         keys = sorted({fact.key for fact in self.facts if isinstance(fact, AddJob) and fact.key})
-        if keys:
-            await self._load_repeats(connection, keys)
+        locked, results, met = await _ask(
+            line, (lock_jobs, ids), (read_results, noted), (lock_keys, keys)
+        )
+        strange = [*self._recognise(locked), *self._recall(met)]
+        [jobs] = await _ask(line, (read_jobs, sorted(set(strange))))
+        for row in jobs:
+            self._know(row)
+        for job_id, text in results:
+            self._know_result(job_id, text)
 
-    async def _lock(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
-        """Lock the rows in the order of their ids; read whole what we do not know as it stands."""
-        strange = []
-        for job_id, seq, due_at in await connection.execute(LOCK_JOBS, {"ids": ids}):
+    def _recognise(self, locked: Iterable[Row]) -> Iterator[str]:
+        """Take what we know of jobs as they stand; the others have to be read whole."""
+        for job_id, seq, told in locked:
             if known := self.known.get(job_id, seq):
                 job, delivery_id = known
+                due_at = to_moment(told)
                 job = job if job.due_at == due_at else replace(job, due_at=due_at)
                 self._states[job_id] = State(job, job, delivery_id)
             else:
-                strange.append(job_id)
-        if strange:
-            self._know(await connection.execute(READ_JOBS, {"ids": strange}))
+                yield job_id
+
+    def _recall(self, met: Iterable[Row]) -> Iterator[str]:
+        """Which jobs the keys have led to so far."""
+        for key, job_id, finished in met:
+            if not job_id:
+                self._begun[key] = bool(finished)
+                continue
+            self._keys[key] = job_id
+            if job_id not in self._states:
+                yield job_id
 
     @property
     def witness(self) -> str:
@@ -175,23 +186,14 @@ class Batch:
         for state in self._states.values():
             self.known.put(state.job, state.delivery_id)
 
-    def _know(self, rows: Iterable[Row[Any]]) -> None:
-        for row in rows:
-            delivery_id, status, *values = tuple(row)
-            job = Job(status=STATUS[status], **dict(zip(JOB_FIELDS, values, strict=True)))
-            self._states[job.id] = State(job, job, delivery_id)
+    def _know(self, row: Row) -> None:
+        delivery_id, status, *values = row
+        job = known_job(status, values)
+        self._states[job.id] = State(job, job, delivery_id)
 
-    def _know_result(self, row: Row[Any]) -> None:
-        if state := self._states.get(row.job_id):
-            state.before = state.job = replace(state.job, result=row.text)
-
-    async def _load_repeats(self, connection: AsyncConnection, keys: Sequence[str]) -> None:
-        found = list(await connection.execute(LOCK_KEYS, {"keys": keys}))
-        self._keys = {row.message_key: row.job_id for row in found if row.job_id}
-        self._begun = {row.message_key: row.finished for row in found if not row.job_id}
-        if self._keys:
-            known = sorted(set(self._keys.values()) - self._states.keys())
-            self._know(await connection.execute(READ_JOBS, {"ids": known}))
+    def _know_result(self, job_id: str, text: str) -> None:
+        if state := self._states.get(job_id):
+            state.before = state.job = replace(state.job, result=text)
 
     def _decide(self, fact: Fact) -> Change | SkadiError:
         try:
@@ -216,12 +218,9 @@ class Batch:
         self._states[job.id] = State(job, job, delivery_id)
         if fact.key:
             self._keys[fact.key] = job.id
-            self._messages.append(self._message_row(fact.key, job.id))
+            self._answered.append((fact.key, job.id))
         self._record(job, delivery_id)
         return Change(job)
-
-    def _message_row(self, key: str, job_id: str) -> dict[str, Any]:
-        return {"message_key": key, "job_id": job_id, "finished": True, "created_at": self.at}
 
     def _deliver(self, fact: AddJob, target: Thread) -> str:
         row = delivery_row(fact.job.account_id, target, self.at)
@@ -251,7 +250,7 @@ class Batch:
         if delivery_id and job.seq > 1:
             self._nudges.add(delivery_id)
         if job.callback != "disable":
-            self.news.append(job_news(event, delivery_id or ""))
+            self.news.append(_in_json(job_news, event, delivery_id or ""))
         if job.status is JobStatus.QUEUING:
             self.ready.append((job.agent_id, job.id))
 
@@ -263,56 +262,60 @@ class Batch:
             delivery_id = str(row["id"])
         self.event_ids.append(event.id)
         self._sayings.append(message_row(event))
-        self.news.append(message_news(event, delivery_id))
+        self.news.append(_in_json(message_news, event, delivery_id))
         return Change(NO_JOB)
 
-    async def _store(self, connection: AsyncConnection, database: Database) -> None:
+    def _orders(self) -> Iterator[Order]:
+        """What writes all that was decided, in few statements."""
         if self._jobs:
-            await connection.exec_driver_sql(database.bulk(schema.jobs, JOB_COLUMNS), self._jobs)
-        if self._messages:
-            await self._store_messages(connection)
-        await self._store_moves(connection)
+            yield add_jobs(self._jobs)
+        yield from self._key_orders()
+        yield from self._move_orders()
         if self._results:
-            rows = [{"job_id": id, "text": text} for id, text in self._results.items()]
-            await connection.execute(database.upsert(schema.results, "text"), rows)
+            yield keep_results([*self._results.items()])
         if self._deliveries:
-            await connection.execute(insert(schema.deliveries), self._deliveries)
+            yield add_rows("deliveries", self._deliveries)
         if self._nudges:
-            await connection.execute(NUDGE, {"ids": sorted(self._nudges), "at": self.at})
+            yield nudge(sorted(self._nudges), self.moment)
         if self._events:
-            events = database.bulk(schema.events, EVENT_COLUMNS)
-            await connection.exec_driver_sql(events, self._events)
+            yield add_events(self._events)
         if self._sayings:
-            await connection.execute(insert(schema.events), self._sayings)
+            yield add_rows("events", self._sayings)
         if self.event_ids:
             row = {"id": self.id, "event_ids": " ".join(self.event_ids), "created_at": self.at}
-            await connection.execute(insert(schema.announcements), row)
+            yield add_rows("announcements", [row])
 
-    async def _store_messages(self, connection: AsyncConnection) -> None:
+    def _key_orders(self) -> Iterator[Order]:
         """A key that nobody had when we looked is inserted plainly: if another transaction was first, the
         whole batch is decided again, and finds that one's job."""
-        begun = [row for row in self._messages if row["message_key"] in self._begun]
-        new = [row for row in self._messages if row["message_key"] not in self._begun]
-        if begun:
-            known = [{"key": row["message_key"], "job": row["job_id"]} for row in begun]
-            await connection.execute(FINISH, known)
+        new = [(*both, self.moment) for both in self._answered if both[0] not in self._begun]
+        yield from (finish_key(*both) for both in self._answered if both[0] in self._begun)
         if new:
-            await connection.execute(insert(schema.messages), new)
+            yield add_keys(new)
 
-    async def _store_moves(self, connection: AsyncConnection) -> None:
+    def _move_orders(self) -> Iterator[Order]:
         """One statement for all jobs that changed in the same way."""
         alike: dict[tuple[tuple[str, Any], ...], list[str]] = defaultdict(list)
         for state in self._states.values():
             if changes := differences(state.before, state.job):
                 alike[changes].append(state.job.id)
-        for changes, ids in alike.items():
-            values = dict(changes)
-            steps = values.pop("seq", 0)
-            wish = update(schema.jobs).where(schema.jobs.c.id.in_(bindparam("ids", expanding=True)))
-            wish = wish.values({name: bindparam(f"new_{name}") for name in values})
-            wish = wish.values(seq=schema.jobs.c.seq + bindparam("steps"))
-            named = {f"new_{name}": value for name, value in values.items()}
-            await connection.execute(wish, named | {"ids": ids, "steps": steps})
+        yield from (move_jobs(changes, ids) for changes, ids in alike.items())
+
+
+async def _ask(
+    line: Line, *questions: tuple[Callable[[Sequence[str]], Statement], Sequence[str]]
+) -> list[Sequence[Row]]:
+    """The answer to each; where there is nothing to ask about, nothing is asked."""
+    asked = [ask(ids) for ask, ids in questions if ids]
+    answers = iter(await line.ask(asked) if asked else ())
+    return [next(answers) if ids else [] for _, ids in questions]
+
+
+def _in_json(say: Callable[[E, str], News], event: E, delivery_id: str) -> News:
+    try:
+        return say(event, delivery_id)
+    except orjson.JSONEncodeError as error:
+        raise UnicodeError("Half of a surrogate pair is not text.") from error
 
 
 def delivery_row(account_id: str, target: Thread, at: datetime) -> dict[str, Any]:
@@ -358,34 +361,4 @@ def message_row(event: EventMessage) -> dict[str, Any]:
 EARLIER_RESULT = 2000
 """Characters of a result that an event keeps for itself; the job keeps the whole of the newest."""
 
-EVENT_COLUMNS = ("id", "job_id", "seq", "status", "body", "created_at")
-
 NO_JOB = Job("", "", "", "", "", "", JobStatus.CANCELED, "", datetime.min.replace(tzinfo=UTC))
-
-_ids: BindParameter[Any] = bindparam("ids", expanding=True)
-_shown = [schema.jobs.c[name] for name in ("delivery_id", "status", *JOB_FIELDS)]
-READ_JOBS = select(*_shown).where(schema.jobs.c.id.in_(_ids)).order_by(schema.jobs.c.id)
-LOCK_JOBS = (
-    select(schema.jobs.c.id, schema.jobs.c.seq, schema.jobs.c.due_at)
-    .where(schema.jobs.c.id.in_(_ids))
-    .order_by(schema.jobs.c.id)
-    .with_for_update()
-)
-READ_RESULTS = select(schema.results).where(schema.results.c.job_id.in_(_ids))
-LOCK_KEYS = (
-    select(*(schema.messages.c[name] for name in ("message_key", "job_id", "finished")))
-    .where(schema.messages.c.message_key.in_(bindparam("keys", expanding=True)))
-    .order_by(schema.messages.c.message_key)
-    .with_for_update()
-)
-NUDGE = (
-    update(schema.deliveries)
-    .where(schema.deliveries.c.id.in_(_ids), schema.deliveries.c.state != "dead")
-    .values(due_at=bindparam("at"), state="open")
-)
-FINISH = (
-    update(schema.messages)
-    .where(schema.messages.c.message_key == bindparam("key"))
-    .values(job_id=bindparam("job"), finished=True)
-)
-FORGET = delete(schema.announcements).where(schema.announcements.c.id.in_(_ids))

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from pymysql.err import IntegrityError as MySQLIntegrity
+from pymysql import err as mysql_errors
 from sqlalchemy import Insert, Table, event, text
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from core.errors import Unavailable
+from core.errors import Conflict, Invalid, SkadiError, TooLarge, Unavailable
+from core.store.line import Line, LiteLine, PacketLine
 
 T = TypeVar("T")
 
 TRIES = 5
 DEADLOCK, LOCK_TIMEOUT = 1213, 1205  # MySQL's error numbers
 DUPLICATE, TOO_LARGE = 1062, 1153
+ENDED = (1053, 1317, 1927, 2006, 2013, 2014, 4031)
+"""MySQL's and its driver's numbers for a line that is no more, or soon will not be."""
+
+Failure = (SQLAlchemyError, mysql_errors.MySQLError, sqlite3.Error, OSError, TimeoutError)
+"""All that a database may raise, whether asked through SQLAlchemy or over the ledger's own line."""
 
 
 class Database:
@@ -32,14 +38,16 @@ class Database:
         self.url = url
         self.lite = url.startswith("sqlite")
         self.engine = _open_sqlite(url) if self.lite else _open_mysql(url, pool)
-        # The ledger's own line: no ping before and no rollback after each batch, it mends itself.
-        self.ledger_engine = (
+        # The ledger's line needs no ping before and no rollback after each batch, it mends itself.
+        self._line_engine = (
             _open_sqlite(url) if self.lite else _open_mysql(url, 1, pool_reset_on_return=None)
         )
+        self.line: Line = (LiteLine if self.lite else PacketLine)(self._line_engine)
 
     async def close(self) -> None:
+        await self.line.close()
+        await self._line_engine.dispose()
         await self.engine.dispose()
-        await self.ledger_engine.dispose()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -75,11 +83,6 @@ class Database:
         full = mysql.insert(table)
         return full.on_duplicate_key_update({name: full.inserted[name] for name in columns})
 
-    def bulk(self, table: Table, columns: Sequence[str]) -> str:
-        """INSERT as the driver wants it, for rows given as tuples in this order."""
-        marks = ", ".join(["?" if self.lite else "%s"] * len(columns))
-        return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
-
     async def now(self) -> datetime:
         """The database's own clock, to tell whose clock is off."""
         query = (
@@ -96,35 +99,79 @@ class Database:
 
 def is_collision(error: BaseException) -> bool:
     """Two transactions met; the same one may go through now."""
-    if not isinstance(error, DBAPIError) or not error.orig or not error.orig.args:
-        return False
-    first = error.orig.args[0]
-    return first in (DEADLOCK, LOCK_TIMEOUT) or "database is locked" in str(first)
+    origin = _origin(error)
+    if isinstance(origin, sqlite3.OperationalError):
+        return "database is locked" in str(origin)
+    return _number(origin) in (DEADLOCK, LOCK_TIMEOUT)
 
 
 def is_away(error: BaseException) -> bool:
     """The database cannot be reached or cut the line; what became of a COMMIT is not known then."""
-    if isinstance(error, PoolTimeout | OSError | TimeoutError | InterfaceError):
+    if isinstance(error, PoolTimeout | OSError | TimeoutError):
         return True
-    return isinstance(error, OperationalError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(_origin(error), AWAY) or _number(_origin(error)) in ENDED
 
 
 def is_cut(error: BaseException) -> bool:
     """The line was open and is not any more, or the database will not take so much at once."""
-    if not isinstance(error, DBAPIError) or not error.orig:
-        return False
-    return error.connection_invalidated or error.orig.args[:1] == (TOO_LARGE,)
+    if isinstance(error, ConnectionError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return _number(_origin(error)) in (TOO_LARGE, *ENDED)
 
 
 def is_duplicate(error: BaseException) -> bool:
-    if not isinstance(error, IntegrityError):
-        return False
-    origin = error.orig
-    if isinstance(origin, MySQLIntegrity):
-        return bool(origin.args and origin.args[0] == DUPLICATE)
-    return isinstance(origin, sqlite3.IntegrityError) and "UNIQUE" in str(origin)
+    origin = _origin(error)
+    if isinstance(origin, sqlite3.IntegrityError):
+        return "UNIQUE" in str(origin)
+    return isinstance(origin, mysql_errors.IntegrityError) and _number(origin) == DUPLICATE
+
+
+def refusal(error: Exception) -> Exception:
+    """In our words, with its cause, why the database did not take one fact; what is no word of the
+    database stays as it is."""
+    ours: SkadiError
+    if is_duplicate(error):
+        ours = Conflict("It is there already.")
+    elif isinstance(_origin(error), REFUSED):
+        ours = Invalid("The database cannot keep that.")
+    elif is_cut(error):
+        ours = TooLarge("That is more than the database takes at once.")
+    elif isinstance(error, Failure):
+        ours = Unavailable("The database did not do what it was asked.")
+    else:
+        return error
+    ours.__cause__ = error
+    return ours
+
+
+AWAY = (
+    mysql_errors.OperationalError,
+    mysql_errors.InterfaceError,
+    sqlite3.OperationalError,
+    sqlite3.InterfaceError,
+)
+REFUSED = (
+    mysql_errors.DataError,
+    mysql_errors.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    UnicodeError,
+    OverflowError,
+)
+
+
+def _origin(error: BaseException) -> BaseException:
+    """The driver's own error."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig else error
+
+
+def _number(error: BaseException) -> object:
+    """The number that MySQL gave an error."""
+    return error.args[0] if isinstance(error, mysql_errors.MySQLError) and error.args else None
 
 
 class _mapped:

@@ -52,10 +52,12 @@ class DeliveryStore:
         handle: str | None,
         final: bool,
         again_at: datetime | None,
+        rests_until: datetime | None = None,
     ) -> bool:
         """They know up to `shown`, and we looked up to `seen`. False: more has happened meanwhile.
 
-        `final`: nothing more is expected. `again_at`: when to look again in any case."""
+        `final`: nothing more is expected. `again_at`: when to look again in any case. `rests_until`:
+        nobody claims it before, whatever happens."""
         current = select(jobs.c.seq).where(jobs.c.id == delivery.job_id).scalar_subquery()
         behind = (deliveries.c.job_id.is_not(None)) & (current > seen)
         values: dict[str, Any] = {
@@ -65,7 +67,8 @@ class DeliveryStore:
             "attempts": 0,
             "last_error": "",
             "lease": "",
-            "leased_until": None,
+            # A lease that nobody holds keeps away all, us too.
+            "leased_until": rests_until,
             # What came while we spoke has set due_at already; leave it then.
             "due_at": case((behind, deliveries.c.due_at), else_=again_at),
             "state": case((behind, "open"), else_="told" if final else "open"),
@@ -84,15 +87,22 @@ class DeliveryStore:
         return await self._database.write(deed)
 
     async def failed(
-        self, delivery: Delivery, error: str, now: datetime, again_at: datetime | None
+        self,
+        delivery: Delivery,
+        error: str,
+        now: datetime,
+        again_at: datetime | None,
+        rests_until: datetime | None = None,
     ) -> None:
-        """It did not get through: tried again at a moment, or (None) a dead letter now."""
+        """It did not get through: tried again at a moment, or (None) a dead letter now.
+
+        What happens meanwhile may bring the next try forward, but never before `rests_until`."""
         values: dict[str, Any] = {
             "failing_since": delivery.failing_since or now,
             "attempts": deliveries.c.attempts + 1,
             "last_error": error[:500],
             "lease": "",
-            "leased_until": None,
+            "leased_until": rests_until if again_at else None,
             "due_at": again_at,
             "state": "open" if again_at else "dead",
         }
@@ -111,6 +121,19 @@ class DeliveryStore:
         async with self._database.reading() as connection:
             rows = await connection.execute(query.order_by(deliveries.c.due_at).limit(limit))
             return [row.id for row in rows]
+
+    async def rests_until(self, delivery_id: str, now: datetime) -> datetime | None:
+        """When a delivery that is due but must rest may be claimed; None for any other."""
+        resting = select(deliveries.c.leased_until).where(
+            deliveries.c.id == delivery_id,
+            deliveries.c.state == "open",
+            deliveries.c.due_at <= now,
+            deliveries.c.lease == "",
+            deliveries.c.leased_until > now,
+        )
+        async with self._database.reading() as connection:
+            until: datetime | None = (await connection.execute(resting)).scalar()
+        return until
 
     async def target(self, delivery_id: str) -> Thread | None:
         delivery = await self.get(delivery_id)

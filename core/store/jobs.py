@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,14 @@ jobs, results, events = schema.jobs, schema.results, schema.events
 WHOLE = select(jobs, results.c.text.label("result")).outerjoin(
     results, results.c.job_id == jobs.c.id
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A job as it was seen, and when it is to be looked at again."""
+
+    job: Job
+    due_at: datetime
 
 
 class JobStore:
@@ -124,12 +132,17 @@ class JobStore:
             rows = list(await connection.execute(query))
             return [(row.id, await _news(connection, row.event_ids.split())) for row in rows]
 
-    async def postpone(self, job_id: str, seq: int, due_at: datetime) -> None:
-        """Look at a waiting job again at another moment, unless it has moved meanwhile."""
-        change = update(jobs).where(jobs.c.id == job_id, jobs.c.seq == seq).values(due_at=due_at)
+    async def postpone(self, moments: Sequence[Postponed]) -> None:
+        """Of these jobs the ones to which nothing has happened since: no move, no renewed lease."""
+        # In the order of their ids, as the ledger locks them.
+        rows = [
+            {"of": seen.id, "as": seen.seq, "due": seen.due_at, "at": each.due_at}
+            for each in sorted(moments, key=lambda each: each.job.id)
+            if (seen := each.job)
+        ]
 
         async def deed(connection: AsyncConnection) -> None:
-            await connection.execute(change)
+            await connection.execute(POSTPONE, rows)
 
         await self._database.write(deed)
 
@@ -159,6 +172,14 @@ class JobStore:
     async def _read(self, query: Select[Any]) -> Sequence[Job]:
         async with self._database.reading() as connection:
             return [to_job(row) for row in await connection.execute(query)]
+
+
+POSTPONE = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of"), jobs.c.seq == bindparam("as"))
+    .where(jobs.c.due_at == bindparam("due"))
+    .values(due_at=bindparam("at"))
+)
 
 
 def _page_after(status: JobStatus, after: tuple[str, str], limit: int) -> Select[tuple[str, str]]:

@@ -8,16 +8,25 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import schema
 from core.errors import SkadiError, Unavailable
 from core.model import Clock, Times
-from core.store.batch import FORGET, Batch, Change, Fact
-from core.store.database import Database, is_away, is_collision, is_cut, is_duplicate
+from core.store.batch import Batch, Change, Fact
+from core.store.database import (
+    Database,
+    Failure,
+    is_away,
+    is_collision,
+    is_cut,
+    is_duplicate,
+    refusal,
+)
 from core.store.known import Known
+from core.store.moves import MoveJob
 
 LONGEST_BATCH = 500
 LARGEST_BATCH = 4 * 1024 * 1024  # bytes
@@ -27,8 +36,10 @@ PAUSE = 0.25
 MOST_CUTS = 4
 """So often a database that is there may cut the line on the same batch (too large for it) until its facts
 are written one by one."""
+LUMP = 50
+"""So many announced batches are struck off by the next batch, on its way."""
 QUIET = 1.0
-"""Seconds until announced batches are struck off, if no other batch took that along. Shorter than the watcher
+"""Seconds until announced batches are struck off, if no other batch took them along. Shorter than the watcher
 waits before it says them again."""
 
 log = logging.getLogger(__name__)
@@ -41,6 +52,35 @@ Announce = Callable[[Batch], Awaitable[bool]]
 class Entry:
     fact: Fact
     future: asyncio.Future[Change]
+
+
+@dataclass(slots=True)
+class Trials:
+    """What a batch has met with so far. `give_up`: on the loop's clock."""
+
+    give_up: float
+    met: bool = False
+    away: bool = False
+    cuts: int = 0
+
+    def pause(self, error: Exception, batch: Batch) -> float:
+        """Seconds until the next trial; raises when there is to be none."""
+        if is_collision(error):
+            pause = 0.005
+        elif is_duplicate(error) and not self.met:
+            # Another transaction was first with a message's key: now its job is found.
+            pause, self.met = 0.0, True
+        elif is_away(error):
+            self.cuts += batch.decided and is_cut(error)
+            # A line that was silent for long may be gone while the database is there.
+            pause, self.away = PAUSE if self.away else 0.0, True
+        else:
+            raise error
+        if self.cuts >= MOST_CUTS:
+            raise error
+        if _now() >= self.give_up:
+            raise Unavailable("The database does not answer.") from error
+        return pause
 
 
 class Ledger:
@@ -59,7 +99,8 @@ class Ledger:
         self.announce: Announce = _keep_silent
 
     async def enter(self, fact: Fact) -> Change:
-        """Returns when the fact is committed and announced; raises what it was refused with.
+        """Returns when the fact is committed, and an addition when it is announced as well; raises what
+        it was refused with.
 
         A caller that is cancelled takes nothing back: its fact is written all the same."""
         future: asyncio.Future[Change] = asyncio.get_running_loop().create_future()
@@ -123,87 +164,104 @@ class Ledger:
         if not isinstance(error, Unavailable):
             log.error("A fact could not be written: %r", error, exc_info=error)
         for entry in entries:
-            _fail(entry.future, error)
+            _fail(entry.future, refusal(error))
 
     async def _commit(self, facts: Sequence[Fact]) -> Batch:
         """Write the batch, again while transactions collide, and patiently while the database is away."""
-        give_up = asyncio.get_running_loop().time() + PATIENCE
-        met, cuts = False, 0
+        trials = Trials(_now() + PATIENCE)
         while True:
             batch = Batch(facts, self._times, self._clock(), self._known)
-            spent, self._spent = self._spent, []
             try:
-                await self._attempt(batch, spent)
+                await self._attempt(batch, self._spent_lump())
                 batch.remember()
                 return batch
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                self._spent += spent
-                if is_collision(error):
-                    pause = 0.005
-                elif is_duplicate(error) and not met:
-                    # Another transaction was first with a message's key: now its job is found.
-                    pause, met = 0.0, True
-                elif not is_away(error):
-                    raise
-                elif await self._was_committed(batch, give_up):
+            except Failure as error:
+                lost = is_away(error) and not is_collision(error)
+                if lost and await self._was_committed(batch, trials.give_up):
                     return batch
-                else:
-                    pause = PAUSE
-                    cuts += batch.decided and is_cut(error)
-                    if cuts >= MOST_CUTS:
-                        raise
-                if asyncio.get_running_loop().time() >= give_up:
-                    raise Unavailable("The database does not answer.") from error
-            await asyncio.sleep(pause)
+                await asyncio.sleep(trials.pause(error, batch))
+
+    def _spent_lump(self) -> Sequence[str]:
+        """To strike them off a few at a time would cost more than to announce them."""
+        if len(self._spent) < LUMP:
+            return ()
+        spent, self._spent = self._spent, []
+        return spent
 
     async def _attempt(self, batch: Batch, spent: Sequence[str]) -> None:
-        async with self._database.ledger_engine.connect() as connection:
-            await connection.execution_options(writes=True)
-            async with connection.begin():
-                await batch.write(connection, self._database, spent)
+        try:
+            await batch.write(self._database.line, spent)
+        except BaseException:
+            self._spent += spent
+            await self._database.line.give_up()
+            raise
 
     async def _was_committed(self, batch: Batch, give_up: float) -> bool:
-        """A lost answer to COMMIT: ask what is there, waiting for a transaction that still ends."""
-        if not batch.witness:
-            return False
-        witness = select(schema.events.c.id).where(schema.events.c.id == batch.witness)
-        loop = asyncio.get_running_loop()
+        """A lost answer to COMMIT: ask what is there, once nobody is at work on it any more."""
         while True:
             try:
                 async with self._database.engine.connect() as connection:
-                    found = await connection.execute(witness.with_for_update())
-                    return found.first() is not None
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                if loop.time() >= give_up:
+                    await self._database.line.end_lost(connection)
+                    return await _is_there(connection, batch.witness)
+            except Failure as error:
+                if _now() >= give_up:
                     raise Unavailable("The database does not answer.") from error
             await asyncio.sleep(PAUSE)
 
     def _tell(self, batch: Batch, entries: list[Entry]) -> None:
-        """Announce without holding up the next batch; the callers are answered after it."""
-        task = asyncio.create_task(self._tell_all(batch, entries))
+        """Announce without holding up the next batch. A move is answered now: it is known to last, and
+        who made it waits for nobody to hear of it."""
+        # One after another, each says its first word to the broker before the next one begins: what is
+        # announced keeps the order of the commits.
+        task = asyncio.create_task(self._announce(batch))
         self._telling.add(task)
         task.add_done_callback(self._told)
+        waiting = []
+        for entry, outcome in zip(entries, batch.outcomes, strict=True):
+            if isinstance(entry.fact, MoveJob):
+                _answer(entry, outcome)
+            else:
+                waiting.append((entry, outcome))
 
-    async def _tell_all(self, batch: Batch, entries: list[Entry]) -> None:
+        def answer_all(_announced: object) -> None:
+            for entry, outcome in waiting:
+                _answer(entry, outcome)
+
+        task.add_done_callback(answer_all)
+
+    async def _announce(self, batch: Batch) -> None:
         if batch.witness and await self.announce(batch):
             self._spent.append(batch.id)
-        for entry, outcome in zip(entries, batch.outcomes, strict=True):
-            if isinstance(outcome, SkadiError):
-                _fail(entry.future, outcome)
-            elif not entry.future.done():
-                entry.future.set_result(outcome)
 
     async def _forget(self) -> None:
         """Nobody waits for this; where it fails, the batch is announced once more, which is harmless."""
         spent, self._spent = self._spent, []
 
         async def deed(connection: AsyncConnection) -> None:
-            await connection.execute(FORGET, {"ids": spent})
+            table = schema.announcements
+            await connection.execute(delete(table).where(table.c.id.in_(spent)))
 
         try:
             await self._database.write(deed)
         except (SkadiError, SQLAlchemyError) as error:
             log.warning("%d announced batches could not be struck off: %s", len(spent), error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _answer(entry: Entry, outcome: Change | SkadiError) -> None:
+    if isinstance(outcome, SkadiError):
+        _fail(entry.future, outcome)
+    elif not entry.future.done():
+        entry.future.set_result(outcome)
+
+
+async def _is_there(connection: AsyncConnection, witness: str) -> bool:
+    """Waiting for a transaction that still ends."""
+    found = select(schema.events.c.id).where(schema.events.c.id == witness)
+    return (await connection.execute(found.with_for_update())).first() is not None
 
 
 def _fail(future: asyncio.Future[Change], error: Exception) -> None:

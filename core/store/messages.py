@@ -58,18 +58,20 @@ class MessageStore:
 
     async def finish(
         self, key: str, reply: Reply | None, now: datetime, *, deliver_for: str | None
-    ) -> None:
-        """Keep the answer; with an account, also as a delivery in the same commit."""
+    ) -> str | None:
+        """Keep the answer; with an account, also as a delivery in the same commit, whose id it is."""
         text = dump_reply(reply) if reply else None
         done = update(messages).where(messages.c.message_key == key, ~messages.c.finished)
 
-        async def deed(connection: AsyncConnection) -> None:
+        async def deed(connection: AsyncConnection) -> str | None:
             changed = await connection.execute(done.values(finished=True, reply=text))
-            if changed.rowcount and reply and deliver_for is not None:
-                row: dict[str, Any] = delivery_row(deliver_for, reply.thread, now) | {"reply": text}
-                await connection.execute(insert(deliveries), row)
+            if not changed.rowcount or reply is None or deliver_for is None:
+                return None
+            row: dict[str, Any] = delivery_row(deliver_for, reply.thread, now) | {"reply": text}
+            await connection.execute(insert(deliveries), row)
+            return str(row["id"])
 
-        await self._database.write(deed)
+        return await self._database.write(deed)
 
     async def forget(self, before: datetime, limit: int) -> int:
         """Messages so old that no platform repeats them."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, overload
 
 import orjson
 from sqlalchemy import Row
@@ -33,7 +34,8 @@ JOB_FIELDS = (
     "canceled_at",
     "due_at",
 )
-NEW_FIELDS = tuple(name for name in JOB_FIELDS if not name.endswith("_at"))
+MOMENTS = frozenset(name for name in JOB_FIELDS if name.endswith("_at"))
+NEW_FIELDS = tuple(name for name in JOB_FIELDS if name not in MOMENTS)
 JOB_COLUMNS = (
     *NEW_FIELDS,
     "status",
@@ -59,6 +61,15 @@ def to_job(row: Row[Any]) -> Job:
     )
 
 
+def known_job(status: str, values: Iterable[Any]) -> Job:
+    """Without its thread and its result; the values in the order of JOB_FIELDS, as a driver tells them."""
+    fields = {
+        name: to_moment(value) if name in MOMENTS else value
+        for name, value in zip(JOB_FIELDS, values, strict=True)
+    }
+    return Job(status=STATUS[status], **fields)
+
+
 def job_row(job: Job, delivery_id: str | None) -> tuple[Any, ...]:
     """A new job's row in the order of JOB_COLUMNS; the moments that have not come stay NULL."""
     thread = job.thread or NOWHERE
@@ -76,6 +87,18 @@ def job_row(job: Job, delivery_id: str | None) -> tuple[Any, ...]:
 def moment_text(moment: datetime) -> str:
     """As both databases take it and SQLite keeps it."""
     return moment.isoformat(" ", "microseconds")[:26]
+
+
+@overload
+def to_moment(told: datetime | str) -> datetime: ...
+@overload
+def to_moment(told: datetime | str | None) -> datetime | None: ...
+def to_moment(told: datetime | str | None) -> datetime | None:
+    """As the drivers tell it: SQLite's as text, MySQL's naive."""
+    if told is None:
+        return None
+    moment = datetime.fromisoformat(told) if isinstance(told, str) else told
+    return moment.replace(tzinfo=UTC)
 
 
 NOWHERE = Thread("", "")

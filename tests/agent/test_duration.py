@@ -1,5 +1,6 @@
 """Lengths of time, as people write and as Go reads them."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,14 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no duration"):
         duration.parse(text)
+
+
+def test_an_endless_number_is_refused_at_once() -> None:
+    begun = time.perf_counter()
+    with pytest.raises(ValueError, match="no duration") as refusal:
+        duration.parse("1" * 200_000)
+    assert time.perf_counter() - begun < 0.5
+    assert len(str(refusal.value)) < 100
 
 
 @pytest.mark.parametrize(

@@ -51,3 +51,21 @@ async def test_a_bell_that_is_taken_down_leaves_nothing() -> None:
     with bells.bell("a"), bells.bell("a"), bells.bell("b"):
         pass
     assert not vars(bells)["_held"]
+
+
+async def test_one_job_is_given_to_one_of_those_who_wait() -> None:
+    bells = Bells()
+    with bells.bell("a", takes=True) as one, bells.bell("a", takes=True) as two:
+        waiting = [asyncio.create_task(bell.wait(60)) for bell in (one, two)]
+        await asyncio.sleep(0)
+        assert [bells.give("a", job_id) for job_id in ("j1", "j2", "j3")] == [True, True, False]
+        assert await asyncio.gather(*waiting) == [True, True]
+        assert (one.job(), two.job()) == ("j1", "j2")
+
+
+async def test_who_has_stopped_waiting_is_given_nothing() -> None:
+    bells = Bells()
+    with bells.bell("a", takes=True) as bell:
+        assert not await bell.wait(0.001)
+        assert not bells.give("a", "j1")
+    assert not bells.give("a", "j1")

@@ -76,6 +76,51 @@ class TestSigns:
             await broker.pop("a")
         assert not (await broker.sign("a", clock())).ready
 
+    async def test_a_job_may_be_taken_with_the_sign(self, broker: Broker, clock: Clock) -> None:
+        await broker.tell([], [("a", "j1"), ("a", "j2")])
+        first = await broker.sign("a", clock(), take=True)
+        assert (first.job, first.ready) == ("j1", True)
+        second = await broker.sign("a", clock(), take=True)
+        assert (second.job, second.ready) == ("j2", False)
+        assert (await broker.sign("a", clock(), take=True)).job is None
+
+    async def test_of_those_who_take_with_their_signs_each_gets_another(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        jobs = [f"j{number:03}" for number in range(100)]
+        await broker.tell([], [("a", job_id) for job_id in jobs])
+        await broker.tell([], [("b", "jb")])
+        signs = await asyncio.gather(
+            *(broker.sign(agent_id, clock(), take=agent_id != "b") for agent_id in "ab" * 120)
+        )
+        assert sorted(sign.job for sign in signs if sign.job) == jobs
+        assert await broker.pop("b") == "jb"
+
+
+class TestSignsOfMany:
+    async def test_each_agent_gets_its_own_in_the_order_asked(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        agents = names(1200)
+        await broker.sign_all(agents[::2], clock())
+        clock.move(seconds=1)
+        await broker.set_epoch(5)
+        await broker.tell([], [(agent_id, "j") for agent_id in agents[::3]])
+        await broker.hand_out(agents[7], "held")
+        await broker.hand_out(agents[8], "unasked")
+        signs = await broker.sign_all(agents, clock(), out={agents[7]})
+        assert len(signs) == len(agents)
+        for number, sign in enumerate(signs):
+            assert sign.last_seen == (None if number % 2 else START)
+            assert (sign.epoch, sign.ready, sign.job) == (5, number % 3 == 0, None)
+            assert sign.out == ({"held"} if number == 7 else set())
+        assert set((await broker.presence(agents)).seen.values()) == {clock()}
+
+    async def test_it_may_be_nobody_and_one_twice(self, broker: Broker, clock: Clock) -> None:
+        assert list(await broker.sign_all([], clock())) == []
+        await broker.tell([], [("a", "j1")])
+        assert [sign.ready for sign in await broker.sign_all(["a", "a"], clock())] == [True, True]
+
 
 class TestPresence:
     async def test_it_knows_those_who_gave_a_sign(self, broker: Broker, clock: Clock) -> None:
@@ -311,6 +356,29 @@ class TestBells:
             await broker.tell([], [("a", "j1")])
             assert await stays.wait(0)
         await broker.tell([], [("a", "j2")])
+
+    async def test_one_who_waits_and_takes_jobs_is_given_it(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        with broker.bell("a") as other, broker.bell("a", takes=True) as bell:
+            waiting = asyncio.create_task(bell.wait(SOON))
+            await asyncio.sleep(0)
+            await broker.tell([], [("a", "j1"), ("a", "j2")])
+            assert await waiting
+            assert bell.job() == "j1"
+            assert bell.job() is None
+            assert other.job() is None
+        assert (await broker.sign("a", clock(), take=True)).job == "j2"
+        assert await broker.pop("a") is None
+
+    async def test_one_who_does_not_wait_at_this_moment_is_not(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        with broker.bell("a", takes=True) as bell:
+            await broker.tell([], [("a", "j1")])
+            assert await bell.wait(SOON)
+            assert bell.job() is None
+            assert await broker.pop("a") == "j1"
 
     async def test_all_can_be_rung(self, broker: Broker) -> None:
         with broker.bell("a") as one, broker.bell("b") as two:

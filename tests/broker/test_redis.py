@@ -60,6 +60,26 @@ class TestRoundTrips:
         await sign_all(here, 100, out=True)
         assert commands(client)["eval"] == 1
 
+    async def test_the_signs_of_many_are_few_commands(self, here: Broker, client: Any) -> None:
+        agents = [f"a{number}" for number in range(1000)]
+        await here.presence([])
+        client.config_resetstat()
+        await here.sign_all(agents, START, out=set(agents))
+        used = commands(client)
+        assert {used[name] for name in ("get", "zmscore", "zadd", "smismember", "eval")} == {1}
+
+    async def test_a_job_taken_with_the_sign_is_no_round_trip_more(
+        self, here: Broker, client: Any
+    ) -> None:
+        await here.tell([], [("a", "j1")])
+        client.config_resetstat()
+        taken = await asyncio.gather(
+            *(here.sign("a", START, take=True) for _ in range(10)), here.sign("b", START)
+        )
+        assert [sign.job for sign in taken if sign.job] == ["j1"]
+        used = commands(client)
+        assert (used["eval"], used["zadd"]) == (1, 1)
+
     async def test_calls_of_other_kinds_share_theirs(self, here: Broker, client: Any) -> None:
         client.config_resetstat()
         await asyncio.gather(

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-Cut = Literal["before", "after"]
-COMMIT = b"\x07\x00\x00\x00\x03COMMIT"
-"""A packet of seven bytes, the first of its exchange: the query COMMIT."""
+Cut = Literal["before", "meanwhile", "after"]
+COMMIT = b"; COMMIT"
+"""How the packet ends that writes a batch; a COMMIT alone is the driver's own, when it opens a line."""
+MORE_RESULTS = 8  # SERVER_MORE_RESULTS_EXISTS
 
 
 class Wire:
     """`cuts`: what happens to the next COMMITs that follow a write, one each: cut before the server
-    hears of it, or after it was carried out and before its answer comes back."""
+    hears of it, while it may be at work on it, or after it was carried out and before its answer comes
+    back. A server that is at work does not notice that its caller has gone."""
 
     def __init__(self, port: int) -> None:
         self._server_port = port
@@ -34,11 +36,16 @@ class Wire:
                 cut = self._cut(data)
                 if cut == "before":
                     break
+                if cut == "meanwhile":
+                    far_writer.write(data)
+                    writer.close()
+                    await far_reader.read()
+                    break
                 if cut == "after":
                     back.cancel()
                     await asyncio.wait({back})
                     far_writer.write(data)
-                    await far_reader.read(1)  # it has been carried out
+                    await all_is_done(far_reader)
                     break
                 far_writer.write(data)
         except OSError:
@@ -49,7 +56,7 @@ class Wire:
                 end.close()
 
     def _cut(self, data: bytes) -> Cut | None:
-        if not data.startswith(COMMIT):
+        if not data.endswith(COMMIT):
             return None
         self.commits += 1
         return self.cuts.pop(0) if self.cuts else None
@@ -60,6 +67,18 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         while data := await reader.read(1 << 16):
             writer.write(data)
     writer.close()
+
+
+async def all_is_done(server: asyncio.StreamReader) -> None:
+    """Read what the server says of each statement, until it says that none is left."""
+    more = True
+    while more:
+        length = int.from_bytes((await server.readexactly(4))[:3], "little")
+        said = await server.readexactly(length)
+        if said[0] == 0xFF:
+            return
+        # OK: rows touched and the last id, both below 251 here and thus a byte each; then the status.
+        more = bool(said[3] & MORE_RESULTS)
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@ import pytest
 
 from core.chat import Thread
 from core.errors import Conflict, Invalid, NotFound, SkadiError, TooMany, Unauthorized
-from tests.core.parts import count
-from tests.house import House
+from tests.core.parts import count, eventually
+from tests.house import House, open_house
 
 
 class TestAccounts:
@@ -132,3 +132,44 @@ class TestHomes:
         assert await house.accounts.home(ada.id) in homes
         await house.accounts.first_home(ada.id, Thread("chat", "later"))
         assert await house.accounts.home(ada.id) in homes
+
+    async def test_a_home_goes_with_whoever_set_it(self, house: House, database_url: str) -> None:
+        ada, _ = await house.people()
+        hers = await house.accounts.add_identity(ada.id, "chat", "T1/U1", "Ada")
+        home = Thread("chat", "D1")
+        await house.accounts.set_home(ada.id, home, f"identity:{hers.id}")
+        async with open_house(database_url, house.clock) as elsewhere:
+
+            async def sees(where: Thread | None) -> bool:
+                await elsewhere.watcher.remind_facts()
+                await elsewhere.accounts.identity("chat", "T1/U1")
+                return await elsewhere.accounts.home(ada.id) == where
+
+            assert await sees(home)
+            assert await house.accounts.remove_identity(ada.id, hers.id)
+            assert await house.accounts.home(ada.id) is None
+            await eventually(lambda: sees(None))
+
+    async def test_a_home_that_somebody_else_set_stays(self, house: House) -> None:
+        ada, mallory = await house.people()
+        hers, his = [
+            await house.accounts.add_identity(ada.id, "chat", f"T1/{name}", name)
+            for name in ("Ada", "Ben")
+        ]
+        strangers = await house.accounts.add_identity(mallory.id, "chat", "T1/M", "Mallory")
+        await house.accounts.first_home(ada.id, Thread("chat", "D1"), f"identity:{hers.id}")
+        home = Thread("chat", "D2")
+        await house.accounts.set_home(ada.id, home, f"identity:{his.id}")
+        assert not await house.accounts.remove_identity(ada.id, hers.id)
+        assert not await house.accounts.remove_identity(mallory.id, strangers.id)
+        with pytest.raises(NotFound):
+            await house.accounts.remove_identity(mallory.id, his.id)
+        assert await house.accounts.home(ada.id) == home
+
+    async def test_a_home_goes_with_the_token_that_set_it(self, house: House) -> None:
+        """Who stole a mail address of ours and made a home of his own mailbox reads there no more."""
+        ada, _ = await house.people()
+        token, _ = await house.accounts.add_token("mail", ada.id, "mail")
+        await house.accounts.set_home(ada.id, Thread("smtp", "thief@x"), f"token:{token.id}")
+        await house.accounts.revoke_token(token.id)
+        assert await house.accounts.home(ada.id) is None

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import insert, select
 
+from core import schema
+from core.accounts import hash_secret
+from core.agents import Agents
 from core.errors import Invalid, NotFound, Unauthorized, Unavailable
+from core.jobs import Claimed
+from core.memory import FRESH
+from core.model import Account, Agent, EventMessage, new_id
 from tests.clock import Clock
-from tests.core.parts import eventually, submit
+from tests.core.parts import count, eventually, submit
 from tests.house import House, open_house
 from tests.servers import Redis
 
@@ -68,6 +77,136 @@ class TestNames:
             await house.agents.authenticate(token)
         await house.enrol(ada, "web")
 
+    @pytest.mark.parametrize("name", ["help", "Help", "ｈｅｌｐ", "ＨＥＬＰ", "ℎelp", "帮助"])
+    async def test_a_word_of_ours_is_no_name_however_it_is_written(
+        self, house: House, name: str
+    ) -> None:
+        ada, _ = await house.people()
+        words = frozenset({"help", "帮助"})
+        agents = Agents(house.store, house.broker, house.accounts, reserved=words)
+        with pytest.raises(Invalid) as refusal:
+            await agents.enrol(ada.id, name)
+        assert refusal.value.facts["reserved"]
+        await agents.enrol(ada.id, f"{name}2")
+
+
+async def events(house: House, account: Account) -> list[EventMessage]:
+    """What an owner was told of agents, oldest first."""
+    mine = select(schema.events.c.id).where(schema.events.c.account_id == account.id)
+    async with house.store._database.reading() as connection:
+        ids = [row.id for row in await connection.execute(mine.order_by(schema.events.c.id))]
+    return [event for id in ids if (event := await house.store.jobs.message(id))]
+
+
+async def test_half_a_character_in_a_message_is_replaced(house: House) -> None:
+    ada, _ = await house.people()
+    agent, _ = await house.enrol(ada)
+    await house.agents.say(agent, "info", "a\ud83db\0c", channel="d\udc00e")
+    said = (await events(house, ada))[-1]
+    assert (said.message, said.channel) == ("a?b\ufffdc", "d?e")
+
+
+class TestPresence:
+    async def test_an_agent_that_signs_here_is_online_without_a_question_to_the_broker(
+        self, sqlite_url: str, mortal: Redis, clock: Clock
+    ) -> None:
+        async with open_house(sqlite_url, clock, redis_url=mortal.url) as house:
+            ada, _ = await house.people()
+            agent, _ = await house.enrol(ada)
+            mortal.pause()
+            try:
+                clock.move(minutes=2.9)
+                async with asyncio.timeout(1):
+                    standing = (await house.agents.standing([agent]))[agent.id]
+            finally:
+                mortal.resume()
+            assert standing.online
+            assert standing.last_seen == clock.now - timedelta(minutes=2.9)
+
+    async def test_one_that_fell_silent_here_may_have_signed_elsewhere(
+        self, here: House, there: House, clock: Clock
+    ) -> None:
+        ada, _ = await here.people()
+        agent, token = await here.enrol(ada)
+        for _ in range(4):
+            clock.move(minutes=1)
+            await there.agents.authenticate(token)
+            await here.broker.listen(clock(), 90)
+        assert (await here.agents.standing([agent]))[agent.id].online
+        for _ in range(4):
+            clock.move(minutes=1)
+            await here.broker.listen(clock(), 90)
+        for house in (here, there):
+            assert not (await house.agents.standing([agent]))[agent.id].online
+
+
+class TestStorms:
+    """Thousands of agents poll at the same moment: after a start, after a change of facts."""
+
+    async def test_three_thousand_first_polls_are_all_answered(
+        self, mysql_url: str, redis_url: str, clock: Clock
+    ) -> None:
+        async with open_house(mysql_url, clock, redis_url=redis_url) as house:
+            ada, _ = await house.people()
+            tokens = await crowd(house, ada, 3000, journal="disk")
+            assert await asyncio.gather(*(poll(house, token) for token in tokens)) == [None] * 3000
+            assert len(await house.store.agents.said_online()) == 3000
+            assert await count(house.store, "events") == 3000
+
+    async def test_and_those_after_a_change_of_facts(
+        self, mysql_url: str, redis_url: str, clock: Clock
+    ) -> None:
+        async with open_house(mysql_url, clock, redis_url=redis_url) as house:
+            ada, _ = await house.people()
+            tokens = await crowd(house, ada, 400)
+            await asyncio.gather(*(poll(house, token) for token in tokens))
+            agent = await house.agents.authenticate(tokens[0])
+            await house.agents.rotate(ada.id, agent.id)
+            polls = (poll(house, token) for token in tokens)
+            answers = await asyncio.gather(*polls, return_exceptions=True)
+            assert isinstance(answers[0], Unauthorized)
+            assert answers[1:] == [None] * 399
+
+    async def test_of_two_that_come_at_once_one_is_told(self, house: House) -> None:
+        ada, _ = await house.people()
+        agent, _ = await house.agents.enrol(ada.id, "web-1")
+        times = [house.clock(), house.clock()]
+        came = [house.store.agents.arrive(agent.id, "10.0.0.1", now) for now in times]
+        assert sorted(await asyncio.gather(*came)) == [False, True]
+        assert not await house.store.agents.arrive(agent.id, "10.0.0.2", house.clock())
+
+    async def test_each_keeps_its_own_address_and_journal(self, house: House) -> None:
+        ada, _ = await house.people()
+        agents = [(await house.agents.enrol(ada.id, f"web-{n}"))[0] for n in range(20)]
+        store, now = house.store.agents, house.clock()
+        await asyncio.gather(*(store.arrive(a.id, f"at {a.name}", now) for a in agents))
+        before = [store.note_journal(a.id, f"of {a.name}") for a in agents]
+        assert set(await asyncio.gather(*before)) == {""}
+        for agent in await house.agents.list(ada.id):
+            assert (agent.address, agent.journal) == (f"at {agent.name}", f"of {agent.name}")
+            assert agent.activated_at == now
+
+
+async def crowd(house: House, account: Account, number: int, journal: str = "") -> list[str]:
+    """The tokens of that many agents that are away, and whose journal this was."""
+    tokens = [f"token{n:015}" for n in range(number)]
+    rows = [row_of(account, token, house.clock()) | {"journal": journal} for token in tokens]
+    async with house.store._database.engine.begin() as connection:
+        await connection.execute(insert(schema.agents), rows)
+    return tokens
+
+
+def row_of(account: Account, token: str, now: datetime) -> dict[str, object]:
+    agent = Agent(new_id(), account.id, token, "", "", True, "", now, now)
+    names = [name for name in schema.agents.c.keys() if name != "token_hash"]  # noqa: SIM118
+    return {name: getattr(agent, name) for name in names} | {"token_hash": hash_secret(token)}
+
+
+async def poll(house: House, token: str) -> Claimed | None:
+    """What a poll with a journal asks of core."""
+    agent, sign = await house.agents.greet(token, "10.0.0.1", out=True)
+    return await house.jobs.claim(agent, journal="disk", holding=frozenset(), sign=sign)
+
 
 class TestTwoProcesses:
     async def test_a_rotated_token_is_dead_at_once_everywhere(
@@ -92,6 +231,9 @@ class TestTwoProcesses:
             await house.accounts.bearer(secret)
         await there.accounts.revoke_token(token.id)
         await there.watcher.remind_facts()
+        with pytest.raises(Unauthorized):
+            await there.accounts.bearer(secret)
+        await asyncio.sleep(FRESH)
         for house in (here, there):
             with pytest.raises(Unauthorized):
                 await house.accounts.bearer(secret)
@@ -104,6 +246,7 @@ class TestTwoProcesses:
         await here.agents.authenticate(token)
         await here.agents.find(ada.id, "web-1")
         await there.agents.rename(ada.id, agent.id, "web-2")
+        await asyncio.sleep(FRESH)
         await here.accounts.identity("chat", "U1")
         with pytest.raises(NotFound):
             await here.agents.find(ada.id, "web-1")

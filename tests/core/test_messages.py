@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from core.broker import open_broker
 from core.chat import Action, Reply
 from core.errors import Unavailable
-from core.messages import Answered, message_key
+from core.messages import Answered, Messages, message_key
 from tests.core.parts import CHAT, count
 from tests.house import House
 
@@ -61,3 +62,19 @@ class TestMessages:
             message_key(*parts) for parts in (("ab", "", "c"), ("a", "b", "c"), ("a", "bc", ""))
         }
         assert len(keys) == 3
+
+    async def test_the_notifier_hears_of_an_answer_at_once(self, house: House) -> None:
+        await house.messages.finish("unknown", "ada", REPLY, deliver=True)
+        await house.messages.begin("k")
+        await house.messages.finish("k", "ada", REPLY, deliver=True)
+        assert await house.broker.take_news("notifier", 0.5) == await house.store.deliveries.due(
+            house.clock(), 5
+        )
+
+    async def test_an_answer_is_kept_while_nobody_can_hear_of_it(self, house: House) -> None:
+        broker = open_broker("redis://127.0.0.1:1/0")
+        messages = Messages(house.store, broker, clock=house.clock)
+        await messages.begin("k")
+        await messages.finish("k", "ada", REPLY, deliver=True)
+        await broker.close()
+        assert len(await house.store.deliveries.due(house.clock(), 5)) == 1

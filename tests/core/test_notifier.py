@@ -130,6 +130,104 @@ class TestOneJobIsOneMessage:
             assert said[-1] == 3
 
 
+class TestEditsKeepTheirPause:
+    """Of what happens within a pause only the newest is told, and the end always."""
+
+    async def test_states_within_a_pause_become_one_edit(self, house: House) -> None:
+        platform = Platform(Abilities(edits=True, edit_pause=3))
+        notifier = open_notifier(house, platform)
+        job = await add(house)
+        await notifier.tell_due()
+        await report(house, job, ("sent", ""))
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "sent"], "a first edit need not wait"
+        await report(house, job, ("running", "half"))
+        await notifier.tell_due()
+        await report(house, job, ("succeeded", "all"))
+        house.clock.move(seconds=2.9)
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "sent"]
+        house.clock.move(seconds=0.1)
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "sent", "succeeded"]
+
+    async def test_what_happens_during_an_edit_waits_as_well(self, house: House) -> None:
+        job = await add(house)
+
+        async def meanwhile(_reply: Reply) -> None:
+            await report(house, job, ("succeeded", "all"))
+
+        platform = Platform(Abilities(edits=True, edit_pause=3))
+        notifier = open_notifier(house, platform)
+        await notifier.tell_due()
+        await report(house, job, ("sent", ""))
+        platform.troubles = [meanwhile]
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "sent"]
+        house.clock.move(seconds=3)
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "sent", "succeeded"]
+
+    async def test_what_is_learned_after_the_end_waits_as_well(self, house: House) -> None:
+        platform = Platform(Abilities(edits=True, edit_pause=3))
+        notifier = open_notifier(house, platform)
+        job = await add(house)
+        await notifier.tell_due()
+        await report(house, job, ("sent", ""))
+        await house.jobs.expire(None, job.id)
+        await notifier.tell_due()
+        await report(house, job, ("succeeded", "late"))
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "expired"]
+        house.clock.move(seconds=3)
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "expired", "succeeded"]
+
+    async def test_an_edit_that_failed_counts_too(self, house: House) -> None:
+        platform = Platform(Abilities(edits=True, edit_pause=30))
+        notifier = open_notifier(house, platform)
+        job = await add(house)
+        await notifier.tell_due()
+        platform.troubles = [passing()]
+        await report(house, job, ("sent", ""))
+        await notifier.tell_due()
+        await report(house, job, ("succeeded", "all"))
+        house.clock.move(seconds=29.9)
+        await notifier.tell_due()
+        assert platform.tried == 2
+        house.clock.move(seconds=0.1)
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "succeeded"]
+
+    async def test_other_posts_of_the_conversation_need_not_wait(self, house: House) -> None:
+        platform = Platform(Abilities(edits=True, edit_pause=3))
+        notifier = open_notifier(house, platform)
+        first = await add(house)
+        await notifier.tell_due()
+        await report(house, first, ("sent", ""))
+        await notifier.tell_due()
+        second = await add(house)
+        await report(house, second, ("sent", ""), ("succeeded", "all"))
+        await notifier.tell_due()
+        assert platform.texts == ["queuing", "sent", "succeeded"]
+
+    async def test_the_end_is_told_with_the_pause_and_no_later(self, house: House) -> None:
+        """A notifier that looks but once a minute comes back by itself."""
+        platform = Platform(Abilities(edits=True, edit_pause=0.4))
+        notifier = open_notifier(house, platform, patience=replace(PATIENCE, look=60.0))
+        job = await add(house)
+        async with running(notifier):
+            await eventually(lambda: said_at_least(platform, 1))
+            await report(house, job, ("sent", ""))
+            await eventually(lambda: said_at_least(platform, 2))
+            await report(house, job, ("running", "half"))
+            await report(house, job, ("succeeded", "all"))
+            await asyncio.sleep(0.1)
+            house.clock.move(seconds=0.4)
+            await eventually(lambda: said_at_least(platform, 3))
+        assert platform.texts == ["queuing", "sent", "succeeded"]
+
+
 async def told_the_end(platform: Platform, jobs: int) -> bool:
     return platform.texts.count("succeeded") >= jobs
 
@@ -259,6 +357,19 @@ class TestTrouble:
         house.clock.move(seconds=1)
         await notifier.tell_due()
         assert platform.texts == ["queuing"]
+
+    async def test_news_do_not_shorten_the_pause_the_platform_asked_for(self, house: House) -> None:
+        platform = Platform(troubles=[passing(retry_after=300)])
+        notifier = open_notifier(house, platform)
+        job = await add(house)
+        await notifier.tell_due()
+        house.clock.move(seconds=299)
+        await report(house, job, ("sent", ""))
+        await notifier.tell_due()
+        assert platform.tried == 1
+        house.clock.move(seconds=1)
+        await notifier.tell_due()
+        assert platform.texts == ["sent"]
 
     async def test_what_nobody_thought_of_is_tried_again(self, house: House) -> None:
         platform = Platform(troubles=[KeyError("surprise")])

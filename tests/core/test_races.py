@@ -10,11 +10,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
 
 from core.errors import Conflict, SkadiError
 from core.model import EventMessage, JobStatus, new_id
-from core.store import AddJob, AddMessage, Change, MoveJob, Store, migrate
+from core.store import AddJob, AddMessage, Batch, Change, MoveJob, Store, migrate
 from core.store.ledger import LARGEST_BATCH, LONGEST_BATCH
 from tests.clock import Clock
 from tests.core.parts import (
@@ -64,14 +63,15 @@ async def wired(mysql_url: str, mariadb: MariaDB, wire: Wire, clock: Clock) -> A
 
 
 class Commits:
-    """How many transactions of a store's ledger were committed."""
+    """How many facts each batch held that a store's ledger committed."""
 
     def __init__(self, store: Store) -> None:
         self.sizes: list[int] = []
-        event.listen(store._database.ledger_engine.sync_engine, "commit", self._count)
+        store.on_commit(self._count)
 
-    def _count(self, _connection: object) -> None:
-        self.sizes.append(1)
+    async def _count(self, batch: Batch) -> bool:
+        self.sizes.append(len(batch.facts))
+        return True
 
 
 class TestGroupCommit:

@@ -187,10 +187,12 @@ async def serving(app: ASGIApp) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def open_house(url: str, clock: Clock) -> AsyncIterator[House]:
+async def open_house(
+    url: str, clock: Clock, broker: EmbeddedBroker | None = None
+) -> AsyncIterator[House]:
     """Everything but the server."""
     await migrate(url)
-    store, broker = await Store.open(url, clock=clock), EmbeddedBroker()
+    store, broker = await Store.open(url, clock=clock), broker or EmbeddedBroker()
     memory = Memory(store.facts, broker)
     accounts = Accounts(store, clock=clock, memory=memory)
     agents = Agents(

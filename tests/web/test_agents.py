@@ -122,9 +122,14 @@ async def test_an_agent_that_is_switched_off_gets_no_jobs_but_may_report(house: 
     assert said.status == 204
 
 
-async def test_an_agent_gives_a_job_to_another_agent_of_its_account(house: House) -> None:
+@pytest.mark.parametrize(
+    "message", ["db-1 vacuum full", " db-1\tvacuum full\n", "db-1\nvacuum full"]
+)
+async def test_an_agent_gives_a_job_to_another_agent_of_its_account(
+    house: House, message: str
+) -> None:
     web, db = await house.enrol("web-1"), await house.enrol("db-1")
-    said = await house.ask("POST", "/agent/job/add", web.token, {"message": "db-1 vacuum full"})
+    said = await house.ask("POST", "/agent/job/add", web.token, {"message": message})
     assert (said.status, said.body, said.headers["content-length"]) == (201, b"", "0")
     assert (await house.ask("GET", "/agent/job", db.token)).json["message"] == "vacuum full"
 
@@ -167,7 +172,8 @@ async def test_a_delayed_job_comes_when_it_is_due(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"duration": "-5m"}, {"duration": "0"}, {"minutes": -1}, {"duration": "800ns"}, {}]
+    "fields",
+    [{"duration": "-5m"}, {"duration": "0"}, {"minutes": -1}, {"duration": "800ns"}, {"hours": 0}],
 )
 async def test_a_delay_of_nought_or_less_means_now(house: House, fields: dict[str, object]) -> None:
     web = await house.enrol("web-1")
@@ -181,6 +187,9 @@ async def test_a_delay_of_nought_or_less_means_now(house: House, fields: dict[st
 @pytest.mark.parametrize(
     "fields",
     [
+        {},
+        {"duration": ""},
+        {"duration": None, "minutes": None},
         {"duration": "soon"},
         {"duration": "10"},
         {"duration": 10},
@@ -204,7 +213,7 @@ async def test_junk_is_no_duration(house: House, fields: dict[str, object]) -> N
     "path",
     [
         *("/agent/message/info", "/agent/message/warning", "/agent/message/text"),
-        *("/agent/message/auto", "/agent/info", "/agent/warning", "/agent/kf"),
+        *("/agent/message/auto", "/agent/info", "/agent/warning", "/agent/kf", "/agent/text"),
     ],
 )
 async def test_an_agent_speaks_to_its_owner(house: House, path: str) -> None:

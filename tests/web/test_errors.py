@@ -29,7 +29,7 @@ class Failing:
         self.addresses.append(address)
         raise self.error
 
-    async def greet(self, token: str, address: str = "", *, out: bool) -> Agent:
+    async def greet(self, token: str, address: str = "", **asked: object) -> Agent:
         return await self.authenticate(token, address)
 
 

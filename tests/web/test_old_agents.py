@@ -47,6 +47,18 @@ async def test_jobs_flow_over_one_connection(house: House, web: Machine, agent: 
     assert agent.connections == 1
 
 
+async def test_a_server_that_is_written_with_a_slash_at_its_end_is_found(
+    house: House, web: Machine
+) -> None:
+    job = await house.submit(web)
+    said = await house.ask("GET", "//agent/job", web.token)
+    assert said.json["id"] == job.id
+    report = await house.ask("PUT", f"//agent/jobs/{job.id}/succeed", web.token, {"result": "up"})
+    assert report.status == 204
+    told = await house.ask("POST", "//agent/message/info", web.token, {"message": "hello"})
+    assert told.status == 202
+
+
 async def test_all_that_the_sdk_can_say_is_understood(
     house: House, web: Machine, agent: OldAgent
 ) -> None:

@@ -1,18 +1,20 @@
 """Held polls: answered the moment there is a job, and given up the moment the caller does."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from core.broker import Sign
 from core.broker.bells import HeldBell
 from core.broker.embedded import EmbeddedBroker
 from core.jobs import Claimed, Jobs
 from core.model import Agent, JobStatus, new_id
 from tests.clock import Clock
-from tests.web.conftest import House, Machine
+from tests.web.conftest import LISTENING, House, Machine, open_house
 from tests.web.wire import Line, Said, request, until
 from web.settings import WebSettings
 
@@ -200,6 +202,8 @@ class Untimely:
         self._looks += 1
         if self._looks == self._look:
             await self._house.submit(self._machine)
+        elif self._looks < self._look:
+            self._house.broker.ring_all()
         return claimed
 
 
@@ -209,9 +213,11 @@ async def test_a_job_that_comes_between_the_look_and_the_wait_is_not_missed(
 ) -> None:
     house = quiet_house
     web = await house.enrol("web-1")
-    async with house.serving(jobs=Untimely(house, web, look)):
+    async with house.serving(jobs=Untimely(house, web, look)), house.line() as line:
         began = monotonic()
-        said = await house.ask("GET", "/agent/job?wait=30", web.token)
+        poll = await held(line, "/agent/job?wait=30", web.token) if look > 1 else None
+        house.broker.ring_all()
+        said = await (poll or line.ask(request("GET", "/agent/job?wait=30", web.token)))
         assert said.status == 200
         assert monotonic() - began < SOON
 
@@ -219,8 +225,8 @@ async def test_a_job_that_comes_between_the_look_and_the_wait_is_not_missed(
 class Mute(EmbeddedBroker):
     """A broker all of whose bells are lost."""
 
-    def bell(self, agent_id: str) -> HeldBell:
-        return EmbeddedBroker().bell(agent_id)
+    def bell(self, agent_id: str, *, takes: bool = False) -> HeldBell:
+        return EmbeddedBroker().bell(agent_id, takes=takes)
 
 
 async def test_a_held_poll_looks_by_itself_as_a_bell_may_be_lost(quiet_house: House) -> None:
@@ -245,6 +251,26 @@ async def test_a_held_poll_keeps_its_agent_online(quiet_house: House, clock: Clo
             await until(lambda: was_seen_now(house, web.agent))
 
 
+async def test_who_is_back_while_its_poll_is_held_is_said_to_be_online_again(
+    quiet_house: House, clock: Clock
+) -> None:
+    """The process that holds it had not given its signs of life for a while."""
+    house = quiet_house
+    async with house.serving(WebSettings(look_again=1)), house.line() as line:
+        web = await house.enrol("web-1")
+        await held(line, "/agent/job?wait=30", web.token)
+        clock.move(minutes=10)
+        await house.broker.listen(clock(), LISTENING)
+        await house.agents.sweep_absent()
+        assert not await is_said_online(house, web.agent)
+        await until(lambda: is_said_online(house, web.agent))
+
+
+async def is_said_online(house: House, agent: Agent) -> bool:
+    [found] = [each for each in await house.agents.list_all() if each.id == agent.id]
+    return found.online
+
+
 async def was_seen_now(house: House, agent: Agent) -> bool:
     return await last_seen(house, agent) == house.clock()
 
@@ -257,6 +283,81 @@ async def test_a_held_poll_ends_when_its_token_is_revoked(quiet_house: House) ->
             poll = await held(line, "/agent/job?wait=30", web.token)
             await house.agents.rotate(house.owner.id, web.agent.id)
             assert (await poll).error == (401, "Unauthorized")
+
+
+async def test_a_job_given_to_a_poll_whose_token_is_revoked_is_for_the_new_one(
+    quiet_house: House,
+) -> None:
+    house = quiet_house
+    async with house.serving(WebSettings(look_again=5)):
+        web = await house.enrol("web-1")
+        async with house.line() as old, house.line() as new:
+            poll = await held(old, "/agent/job?wait=30", web.token)
+            token = await house.agents.rotate(house.owner.id, web.agent.id)
+            job = await house.submit(web)
+            assert (await poll).error == (401, "Unauthorized")
+            said = await new.ask(request("GET", "/agent/job", token))
+            assert said.json["id"] == job.id
+
+
+async def test_a_held_poll_gets_a_job_that_was_lost_on_the_wire(quiet_house: House) -> None:
+    """That it was handed out may be heard late, or again by the watcher."""
+    house = quiet_house
+    async with house.serving(WebSettings(look_again=0.1)):
+        web = await house.enrol("web-1")
+        async with house.line() as line:
+            poll = await held(line, "/agent/job?wait=30&journal=disk&holding=", web.token)
+            job = await house.submit(web)
+            assert (await poll).json["id"] == job.id
+            await house.broker.take_back(web.agent.id, job.id)
+            again = await held(line, "/agent/job?wait=30&journal=disk&holding=", web.token)
+            await house.broker.hand_out(web.agent.id, job.id)
+            assert (await again).json["id"] == job.id
+
+
+class Counting(EmbeddedBroker):
+    """A broker that counts the looks for one and for many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.single, self.many = 0, list[int]()
+
+    async def sign(
+        self, agent_id: str, now: datetime, *, out: bool = False, take: bool = False
+    ) -> Sign:
+        self.single += 1
+        return await super().sign(agent_id, now, out=out, take=take)
+
+    async def sign_all(
+        self, agent_ids: Sequence[str], now: datetime, *, out: Collection[str] = ()
+    ) -> Sequence[Sign]:
+        self.many.append(len(agent_ids))
+        alone = self.single
+        signs = await super().sign_all(agent_ids, now, out=out)
+        self.single = alone
+        return signs
+
+
+async def test_polls_that_are_held_together_are_looked_after_together(
+    sqlite_url: str, clock: Clock
+) -> None:
+    broker = Counting()
+    async with (
+        open_house(sqlite_url, clock, broker) as house,
+        house.serving(WebSettings(look_again=0.1)),
+    ):
+        machines = [await house.enrol(f"web-{n}") for n in range(20)]
+        lines = [await Line.open(house.port) for _ in machines]
+        polls = [
+            asyncio.create_task(line.ask(request("GET", "/agent/job?wait=1", machine.token)))
+            for line, machine in zip(lines, machines, strict=True)
+        ]
+        assert {(await poll).status for poll in polls} == {204}
+        assert broker.single == 20 * 2  # the enrolment's, and each poll's own
+        assert len(broker.many) < 40
+        assert sum(broker.many) >= 20 * 5
+        for line in lines:
+            await line.close()
 
 
 async def test_a_held_poll_ends_when_its_agent_is_switched_off(quiet_house: House) -> None:

@@ -155,6 +155,7 @@ async def test_a_system_makes_an_agent_for_a_user_it_names(house: House) -> None
         ({"name": "two words"}, "InvalidName"),
         ({"name": "x" * 51}, "InvalidName"),
         ({"name": "help"}, "InvalidName"),
+        ({"name": "ｈｅｌｐ"}, "InvalidName"),
         ({"name": "taken"}, "InvalidName"),
         ({"name": "web-1", "alias": "x" * 51}, "InvalidAlias"),
         ({"name": "web-1", "alias": "taken"}, "InvalidAlias"),
