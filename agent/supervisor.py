@@ -278,15 +278,15 @@ def facts_of(pid: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
     return (fields[0], fields[1], fields[3], fields[19]) if len(fields) > 19 else None
 
 
-def below(root: bytes, children: dict[bytes, list[bytes]]) -> set[bytes]:
-    found: set[bytes] = set()
-    pending = list(children.get(root, ()))
-    while pending:
-        pid = pending.pop()
-        if pid not in found:
-            found.add(pid)
-            pending += children.get(pid, ())
-    return found
+def below(root: bytes, children: dict[bytes, list[bytes]]) -> list[bytes]:
+    """Parents come before their children, so that a shell is gone before it can remark on theirs."""
+    found = dict.fromkeys(children.get(root, ()))
+    pending = list(found)
+    for pid in pending:
+        new = [child for child in children.get(pid, ()) if child not in found]
+        found.update(dict.fromkeys(new))
+        pending += new
+    return pending
 
 
 class Group:

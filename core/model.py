@@ -161,6 +161,8 @@ class Token:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    scopes: frozenset[str] = frozenset()
+    """What it may do; empty: everything."""
 
 
 @dataclass(frozen=True, slots=True)

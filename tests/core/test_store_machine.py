@@ -195,6 +195,16 @@ class Life(RuleBasedStateMachine):
                 self.step(STEPS[name](job, ""), second=False)
         return made
 
+    @rule(target=jobs, wish=wishes, first=journals, second=journals)
+    def poll_from_two_daemons(self, wish: Wish, first: str, second: str) -> Any:
+        """Whoever has it not in its journal asks again; only the one that was given it gets it."""
+        made = self.do([wish])
+        for job in made.values:
+            for journal in (first, second, first):
+                claim = MoveJob(job, SENT, "agent", "agent-1", journal=journal, again=True)
+                self.step(claim, second=journal == "two")
+        return made
+
     def step(self, move: MoveJob | None, second: bool) -> None:
         if move is None:
             self.clock.move(minutes=6)
