@@ -22,6 +22,7 @@ import uvloop
 
 from adapters import Surroundings
 from adapters import load as load_adapter
+from agent.bundle import bundle, script
 from bots.bot import Bot
 from bots.commands import RESERVED
 from bots.notices import Notices
@@ -33,8 +34,12 @@ from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker, open_broker
 from core.chat import Abilities, Adapter, Inbox, Listener, Webhook
+from core.enrolment import Way
 from core.errors import SettingsError, SkadiError
+from core.following import Following
+from core.history import History
 from core.jobs import Jobs
+from core.keeping import Keeping
 from core.memory import Memory
 from core.messages import Messages
 from core.model import Times, utc_now
@@ -44,6 +49,7 @@ from core.settings import COMMANDS, Settings, load
 from core.store import Store, migrate
 from core.watcher import Timetable, Watcher
 from web.door import Door, make_app
+from web.enrol import Handout
 from web.settings import WebSettings
 
 FOLDER = Path(__file__).resolve().parent
@@ -65,7 +71,9 @@ class Parts:
     accounts: Accounts
     agents: Agents
     jobs: Jobs
+    following: Following
     letters: Letters
+    history: History
     adapters: dict[str, Adapter]
     serving: asyncio.Event
     """Set when this process answers over HTTP."""
@@ -77,7 +85,15 @@ async def make_parts(settings: Settings) -> Parts:
     broker = open_broker(settings.redis.url)
     memory, adapters = Memory(store.facts, broker), dict[str, Adapter]()
     accounts = Accounts(store, memory=memory)
-    agents = Agents(store, broker, accounts, times=times, reserved=RESERVED, memory=memory)
+    agents = Agents(
+        store,
+        broker,
+        accounts,
+        times=times,
+        reserved=RESERVED,
+        memory=memory,
+        way=Way(settings.web.address, settings.web.enrol_within, local=not settings.web.url),
+    )
     jobs = Jobs(
         store,
         broker,
@@ -87,6 +103,7 @@ async def make_parts(settings: Settings) -> Parts:
         adapters=adapters,
         command_limit=settings.jobs.command_limit,
         result_limit=settings.jobs.result_limit,
+        output_limit=settings.jobs.output_limit,
     )
     return Parts(
         settings=settings,
@@ -96,7 +113,9 @@ async def make_parts(settings: Settings) -> Parts:
         accounts=accounts,
         agents=agents,
         jobs=jobs,
+        following=Following(store, broker, settings.web.look_again.total_seconds()),
         letters=Letters(store),
+        history=History(store),
         adapters=adapters,
         serving=asyncio.Event(),
     )
@@ -112,7 +131,7 @@ def load_adapters(
         accounts=parts.accounts,
         agents=parts.agents,
         jobs=parts.jobs,
-        messages=Messages(parts.store),
+        messages=Messages(parts.store, parts.broker),
         platforms=platforms,
         abilities=abilities,
         clock=utc_now,
@@ -190,7 +209,7 @@ async def play_web(parts: Parts, door: Door) -> None:
     web = parts.settings.web
     async with asyncio.TaskGroup() as group:
         group.create_task(beat(parts.broker, web.heartbeat))
-        group.create_task(serve(door, web, ready=parts.serving, stop=door.polls.close))
+        group.create_task(serve(door, web, ready=parts.serving, stop=door.close))
 
 
 def make_door(parts: Parts) -> Door:
@@ -206,6 +225,7 @@ def make_door(parts: Parts) -> Door:
         jobs=parts.jobs,
         accounts=parts.accounts,
         broker=parts.broker,
+        following=parts.following,
         ready=partial(ask_parts, parts),
         clock=utc_now,
         settings=WebSettings(
@@ -214,8 +234,10 @@ def make_door(parts: Parts) -> Door:
             longest_report=web.report_limit,
             body_seconds=web.body_time.total_seconds(),
             longest_wait=web.max_wait.total_seconds(),
+            longest_follow=web.max_job_wait.total_seconds(),
             look_again=web.look_again.total_seconds(),
         ),
+        handout=Handout(bundle, script, web.url),
         extra_routes=routes,
     )
 
@@ -256,7 +278,15 @@ def make_watcher(parts: Parts) -> Watcher:
         facts=chosen.facts.total_seconds(),
         tidy=chosen.tidy.total_seconds(),
     )
-    return Watcher(parts.store, parts.broker, parts.agents, parts.jobs, timetable=timetable)
+    keeping = Keeping(parts.store, parts.settings.keep)
+    return Watcher(
+        parts.store,
+        parts.broker,
+        parts.agents,
+        parts.jobs,
+        timetable=timetable,
+        keeping=keeping,
+    )
 
 
 # The process.

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import typer
 
 from cli.desk import Answer, Desk, Row, command, listing
-from core.model import Account
+from core.errors import Conflict, Invalid
+from core.model import Account, utc_now
+from core.notebook import Notes
 
 accounts = typer.Typer(help="Who owns agents and is spoken to.")
 
@@ -52,6 +54,35 @@ async def language(
     await desk.accounts.set_language(found.id, language)
     row = account_row(await desk.accounts.get(found.id))
     return Answer(row, f"Account {found.name} is spoken to in {language}.")
+
+
+@command(accounts, "callback-secret")
+async def callback_secret(
+    desk: Desk,
+    account: Who,
+    rotate: Annotated[
+        bool, typer.Option(help="Make a new one; the old one signs for a day.")
+    ] = False,
+) -> Answer:
+    """Show, once, the secret that an account's callbacks are signed with."""
+    # Adapters bring their libraries along, which other commands need not load.
+    from adapters.callback.signature import Secrets
+
+    found = await desk.accounts.find(account)
+    secrets = Secrets(Notes(desk.store, callback_section(desk)), utc_now)
+    secret = await (secrets.rotate(found.id) if rotate else secrets.show(found.id))
+    if secret is None:
+        text = f"It was shown before. Make a new one: account callback-secret {account} --rotate"
+        raise Conflict(text, code="SecretShown")
+    text = f"Receivers verify the callbacks of {found.name} with this secret, shown only now:"
+    return Answer({"account_id": found.id, "secret": secret}, f"{text}\n\n  {secret}")
+
+
+def callback_section(desk: Desk) -> str:
+    for name, section in desk.settings.adapters.items():
+        if section.get("kind", name) == "callback":
+            return name
+    raise Invalid("No address is called: there is no section [adapters.callback] in the settings.")
 
 
 @command(accounts, "remove")

@@ -20,8 +20,10 @@ import typer
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker
-from core.durations import parse_duration
+from core.durations import parse_period
 from core.errors import SettingsError, SkadiError, Unavailable
+from core.history import History
+from core.jobs import Jobs
 from core.notifier import Letters
 from core.settings import Settings
 from core.store import Store
@@ -43,7 +45,11 @@ class Desk(Protocol):
     @property
     def agents(self) -> Agents: ...
     @property
+    def jobs(self) -> Jobs: ...
+    @property
     def letters(self) -> Letters: ...
+    @property
+    def history(self) -> History: ...
     @property
     def store(self) -> Store: ...
     @property
@@ -169,8 +175,8 @@ def spell(value: object) -> str:
 
 
 def duration(text: str) -> timedelta:
-    """For an option: `720h`."""
+    """For an option: `720h`, or `30d`."""
     try:
-        return parse_duration(text)
+        return parse_period(text)
     except ValueError as error:
-        raise typer.BadParameter('a duration like "720h" or "90m"') from error
+        raise typer.BadParameter('a duration like "30d", "720h" or "90m"') from error

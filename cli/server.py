@@ -92,7 +92,7 @@ class Hosted:
         await receive()
         try:
             async with self._open_door() as self._door:
-                with on_stopping(self._door.polls.close):
+                with on_stopping(self._door.close):
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
         except (SettingsError, SkadiError) as error:

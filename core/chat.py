@@ -72,6 +72,15 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """An event of an account's, in the JSON in which it is published."""
+
+    id: str
+    account_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What is said in a thread. `text` is a small CommonMark subset; `output` is a job's whole output,
     which the adapter cuts, folds or attaches; `replaces` is the handle of the post to update."""
@@ -87,6 +96,8 @@ class Reply:
     """One line that names the matter, where a platform shows one apart (mail without a question)."""
     language: str = ""
     """What `text` is written in; empty where nobody said."""
+    event: Published | None = None
+    """What a place with `Abilities.events` is told instead of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,8 @@ class Abilities:
 
     `edits`: a post can be replaced. `accepts_after`: seconds after which a job that has not ended gets an
     acceptance of its own (None: the direct answer was the acceptance). `edit_pause`: fewest seconds
-    between two edits of one post. `longest`: most characters of one text.
+    between two edits of one post. `longest`: most characters of one text. `events`: it is told every
+    event of a job from `sent` on, each once and in order, and no words.
     """
 
     edits: bool = False
@@ -106,6 +118,7 @@ class Abilities:
     longest: int = 4000
     edit_pause: float = 0.0
     accepts_after: float | None = None
+    events: bool = False
 
 
 class DeliveryError(Exception):
@@ -166,6 +179,13 @@ class Adapter(Protocol):
         Raises DeliveryError only."""
 
     async def close(self) -> None: ...
+
+
+class Caller(Adapter, Protocol):
+    """A place with `Abilities.events`: jobs name the address that is told."""
+
+    def address(self, url: str) -> Thread:
+        """Raises ValueError: what the address is or has, as the rest of a sentence."""
 
 
 class Webhook(Adapter, Protocol):

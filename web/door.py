@@ -15,21 +15,26 @@ from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker
 from core.errors import SkadiError
+from core.following import Following
 from core.jobs import Jobs
 from core.model import Clock
 from web.api import AgentApi, SystemApi
 from web.auth import Auth
 from web.body import Bodies
 from web.call import Endpoint, Serve
+from web.enrol import EnrolApi, Handout
 from web.errors import refuse
+from web.events import EventApi
 from web.health import Health, Ready
 from web.jobs import JobApi
+from web.output import OutputApi
 from web.poll import Polls
 from web.settings import WebSettings
+from web.stream import Streamed
 
 
 class Door(Starlette):
-    """The application, and the polls it holds: close them when the server is to stop.
+    """The application, with the polls and waits it holds: close it when the server is to stop.
 
     The routes called most often are tried before all else: an Endpoint answers for its own errors,
     so it needs no middleware, and without that a held poll takes a quarter less memory."""
@@ -37,6 +42,7 @@ class Door(Starlette):
     def __init__(
         self,
         polls: Polls,
+        following: Following,
         *,
         often: Sequence[Route],
         routes: Sequence[BaseRoute],
@@ -45,7 +51,13 @@ class Door(Starlette):
         super().__init__(routes=routes, exception_handlers=exception_handlers)
         self.router.redirect_slashes = False
         self.polls = polls
+        self._following = following
         self._often = often
+
+    def close(self) -> None:
+        """End all that is held open, and hold nothing open from here on."""
+        self.polls.close()
+        self._following.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -66,18 +78,23 @@ def make_app(
     jobs: Jobs,
     accounts: Accounts,
     broker: Broker,
+    following: Following,
     ready: Ready,
     clock: Clock,
     settings: WebSettings,
+    handout: Handout,
     extra_routes: Sequence[BaseRoute] = (),
 ) -> Door:
-    """`extra_routes`: what adapters bring."""
+    """`handout`: the program of agents; `extra_routes`: what adapters bring."""
     auth = Auth(agents, accounts, trust_proxy=settings.trust_proxy)
     bodies = Bodies(settings)
     polls = Polls(auth, jobs, broker, settings)
     agent = AgentApi(auth, bodies, polls, agents=agents, jobs=jobs)
     system = SystemApi(auth, bodies, agents=agents, jobs=jobs)
-    job = JobApi(auth, bodies, agents=agents, jobs=jobs)
+    longest = settings.longest_follow
+    job = JobApi(auth, bodies, following, longest, agents=agents, jobs=jobs)
+    output = OutputApi(auth, jobs, following, longest_wait=longest)
+    event = EventApi(auth, jobs, following, settings.pulse)
     often = [
         route("GET", "/agent/job", agent.pull),
         route("PUT", "/agent/jobs/{id}/{verb}", agent.report),
@@ -85,14 +102,28 @@ def make_app(
     ]
     return Door(
         polls,
+        following,
         often=often,
-        routes=[*often, *seldom(agent, system, job, Health(ready, clock)), *extra_routes],
+        routes=[
+            *often,
+            *seldom(agent, system, job, output, event, Health(ready, clock)),
+            *coming(EnrolApi(auth, bodies, handout, agents=agents)),
+            *extra_routes,
+        ],
         exception_handlers=dict.fromkeys((HTTPException, SkadiError, Exception), refuse),
     )
 
 
-def seldom(agent: AgentApi, system: SystemApi, job: JobApi, health: Health) -> list[Route]:
+def seldom(
+    agent: AgentApi,
+    system: SystemApi,
+    job: JobApi,
+    output: OutputApi,
+    event: EventApi,
+    health: Health,
+) -> list[Route]:
     return [
+        route("POST", "/agent/jobs/{id}/output", agent.output),
         route("POST", "/agent/job/add", agent.add),
         route("POST", "/agent/job/delayed", agent.delay),
         route("POST", "/agent/message/info", partial(agent.say, "info")),
@@ -107,10 +138,24 @@ def seldom(agent: AgentApi, system: SystemApi, job: JobApi, health: Health) -> l
         route("PUT", "/sys/jobs/{id}/expire", system.expire),
         route("POST", "/sys/users/{uid}/agents", system.enrol),
         route("POST", "/api/jobs", job.submit),
+        route("GET", "/api/jobs", job.list),
         route("GET", "/api/jobs/{id}", job.get),
+        route("POST", "/api/jobs/{id}/cancel", job.cancel),
+        route("GET", "/api/jobs/{id}/output", output.read),
+        Route("/api/jobs/{id}/events", Streamed(event.follow), methods=["GET"]),
         route("GET", "/status", health.status),
         route("GET", "/healthz", health.alive),
         route("GET", "/readyz", health.ready),
+    ]
+
+
+def coming(enrolment: EnrolApi) -> list[Route]:
+    """What brings an agent to a machine, and what it says when it is there."""
+    return [
+        route("POST", "/agent/hello", enrolment.hello),
+        route("POST", "/agent/enrol", enrolment.enrol),
+        route("GET", "/agent/skadi-agent.pyz", enrolment.program),
+        route("GET", "/install.py", enrolment.script),
     ]
 
 

@@ -23,6 +23,10 @@ class WebSettings:
     """How many bodies beyond `longest_body` are read at the same time: what they cost in memory."""
     longest_wait: float = 60.0
     """How long a poll may ask to be held."""
+    longest_follow: float = 3600.0
+    """How long a program may wait for the end of its job."""
+    pulse: float = 15.0
+    """After so long a silence a stream of events gives a sign of life."""
     look_again: float = 5.0
     """How often a held poll looks without having been rung for, as a bell may be lost."""
 

@@ -16,6 +16,7 @@ from core import schema
 from core.errors import SkadiError, Unavailable
 from core.model import Clock, Times
 from core.store.batch import Batch, Change, Fact
+from core.store.chunks import AddOutput
 from core.store.database import (
     Database,
     Failure,
@@ -218,7 +219,7 @@ class Ledger:
         task.add_done_callback(self._told)
         waiting = []
         for entry, outcome in zip(entries, batch.outcomes, strict=True):
-            if isinstance(entry.fact, MoveJob):
+            if isinstance(entry.fact, MoveJob | AddOutput):
                 _answer(entry, outcome)
             else:
                 waiting.append((entry, outcome))
@@ -230,7 +231,8 @@ class Ledger:
         task.add_done_callback(answer_all)
 
     async def _announce(self, batch: Batch) -> None:
-        if batch.witness and await self.announce(batch):
+        told = (batch.witness or batch.stirred) and await self.announce(batch)
+        if told and batch.witness:
             self._spent.append(batch.id)
 
     async def _forget(self) -> None:

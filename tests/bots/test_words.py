@@ -118,6 +118,7 @@ def test_every_sentence_of_the_bot_is_used_somewhere() -> None:
         "whoami.",
         "agent.added",
         "agent.rotated",
+        "agent.line",
         "remark.",
         "typed.",
     )

@@ -14,7 +14,7 @@ CANCELED = JobStatus.CANCELED
 LEASE = timedelta(minutes=10)
 PATIENCE = timedelta(minutes=3)
 """How long a job waits for its agent before somebody looks whether that has gone."""
-KEPT = 2000
+KEPT = 8193
 """Characters of a result that an event remembers."""
 
 WAITING = (DELAYED, QUEUING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -24,8 +24,8 @@ from sqlalchemy import delete, select
 
 from core import schema
 from core.errors import SkadiError
-from core.model import MOVES, JobStatus, Mover
-from core.store import AddJob, Batch, MoveJob, Store
+from core.model import MOVES, Job, JobStatus, Mover
+from core.store import AddJob, Batch, MoveJob, Postponed, Store
 from tests.clock import Clock
 from tests.core.parts import (
     CANCELED,
@@ -237,30 +237,36 @@ class Life(RuleBasedStateMachine):
     def wait(self, minutes: int) -> None:
         self.clock.move(minutes=minutes)
 
-    @rule(patient=st.booleans(), twice=st.booleans())
-    def sweep(self, patient: bool, twice: bool) -> None:
+    @rule(minutes=st.sampled_from([0, 3, 5, 10]), patient=st.booleans(), twice=st.booleans())
+    def sweep(self, minutes: int, patient: bool, twice: bool) -> None:
         """What is due is decided; `patient`: the agents of what waits are still there."""
+        self.clock.move(minutes=minutes)
         now = self.clock()
         due = self.run(self.stores[0].jobs.due(now, 500))
         assert {job.id for job in due} == self.plain.due(now)
-        for job in due:
-            if job.status is QUEUING and patient:
-                self.postpone(job.id, job.seq, now + timedelta(minutes=3))
+        waiting = [job for job in due if patient and job.status is QUEUING]
+        self.postpone(waiting, now + timedelta(minutes=3))
         steps = [
             MoveJob(job.id, QUEUING if job.status is DELAYED else EXPIRED, "watcher", None)
             for job in due
-            if not (job.status is QUEUING and patient)
+            if job not in waiting
         ]
         for start in range(0, len(steps), 3):
             page = steps[start : start + 3]
             self.do(page, page if twice else [])
         assert not self.plain.due(now)
 
-    def postpone(self, job_id: str, seq: int, due_at: datetime) -> None:
-        self.run(self.stores[1].jobs.postpone(job_id, seq, due_at))
-        self.run(self.stores[0].jobs.postpone(job_id, seq - 1, due_at + timedelta(hours=1)))
-        known = self.plain.jobs[job_id]
-        self.plain.jobs[job_id] = PlainJob(**{**vars(known), "due_at": due_at})
+    def postpone(self, waiting: Sequence[Job], due_at: datetime) -> None:
+        """Another watcher that saw them before, or longer ago, changes nothing."""
+        if not waiting:
+            return
+        older = [replace(job, seq=job.seq - 1, due_at=due_at) for job in waiting]
+        later = due_at + timedelta(hours=1)
+        for seen, at in ((waiting, due_at), (older, later), (waiting, later)):
+            moments = [Postponed(job, at) for job in seen]
+            self.run(self.stores[1].jobs.postpone(moments))
+        for job in waiting:
+            self.plain.jobs[job.id] = replace(self.plain.jobs[job.id], due_at=due_at)
 
     @rule(key=keys.filter(bool))
     def answer_without_a_job(self, key: str) -> None:
@@ -293,7 +299,7 @@ class Life(RuleBasedStateMachine):
         assert unchanged == (known.seq == before.seq)
         if unchanged:
             notice = Notice(None, "told" if final else "open")
-            self.plain.jobs[job] = PlainJob(**{**vars(known), "notice": notice})
+            self.plain.jobs[job] = replace(known, notice=notice)
         return made
 
     async def find_deliveries(self, job_id: str) -> list[str]:

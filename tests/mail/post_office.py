@@ -143,7 +143,7 @@ async def open_post_office(
 
 
 async def settle(house: House, name: str, person: str) -> Tenant:
-    account = await house.accounts.add(name)
+    account = await house.accounts.add(name, "en")
     await house.enrol(account)
     await house.accounts.add_identity(account.id, "smtp", f"-/{person}", name)
     token, secret = await house.accounts.add_token("mail", account.id, "her mail program")

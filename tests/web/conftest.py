@@ -12,9 +12,11 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from agent.bundle import bundle, script
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker.embedded import EmbeddedBroker
+from core.following import Following
 from core.jobs import Jobs
 from core.memory import Memory
 from core.model import Account, Agent, Job, JobStatus
@@ -23,6 +25,7 @@ from core.watcher import Watcher
 from tests.clock import Clock
 from tests.web.wire import Line, Said, request
 from web.door import Door, make_app
+from web.enrol import Handout
 from web.settings import WebSettings
 
 LISTENING = 3600.0
@@ -46,6 +49,7 @@ class House:
     accounts: Accounts
     agents: Agents
     jobs: Jobs
+    store: Store
     watcher: Watcher
     owner: Account
     stranger: Account
@@ -115,20 +119,22 @@ class House:
 
     @asynccontextmanager
     async def serving(
-        self, settings: WebSettings | None = None, **parts: Any
+        self, settings: WebSettings | None = None, *, url: str = "", **parts: Any
     ) -> AsyncIterator[Door]:
-        """Serve meanwhile, with some parts exchanged."""
+        """Serve meanwhile, with some parts exchanged. `url`: where the operator says we are."""
         given: dict[str, Any] = {
             "agents": self.agents,
             "jobs": self.jobs,
             "accounts": self.accounts,
             "broker": self.broker,
+            "following": Following(self.store, self.broker, (settings or WebSettings()).look_again),
         }
         door = make_app(
             **(given | parts),
             ready=self._ready,
             clock=self.clock,
             settings=settings or WebSettings(),
+            handout=Handout(bundle, script, url),
         )
         async with serving(door) as self.server:
             yield door
@@ -182,7 +188,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[Server]:
     finally:
         server.stop.set()
         if isinstance(app, Door):
-            app.polls.close()
+            app.close()
         await task
 
 
@@ -202,7 +208,7 @@ async def open_house(
     watcher = Watcher(store, broker, agents, jobs, clock=clock)
     owner, stranger = await accounts.add("ada"), await accounts.add("mallory")
     await broker.listen(clock(), LISTENING)
-    yield House(clock, broker, accounts, agents, jobs, watcher, owner, stranger)
+    yield House(clock, broker, accounts, agents, jobs, store, watcher, owner, stranger)
     await store.close()
 
 

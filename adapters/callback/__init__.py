@@ -1,0 +1,196 @@
+"""Callbacks: every event of a job goes to the address that the job names, signed as Standard Webhooks
+prescribes.
+
+address says which addresses may be called, line connects to no others, signature keeps each
+account's secret and signs with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpcore
+
+from adapters import Surroundings
+from adapters.callback.address import Allowed, ForbiddenAddress, read_allowed, read_url
+from adapters.callback.line import GuardedBackend, make_resolver
+from adapters.callback.signature import Secrets, sign
+from core.chat import Abilities, DeliveryError, Published, Reply, Thread
+from core.errors import SettingsError
+from core.settings.values import Names
+
+__all__ = ["Callback", "Options", "make"]
+
+MOST_CONNECTIONS = 500
+KEPT_FOR = 15.0
+"""Seconds that a connection without work stays open."""
+LONGEST_ANSWER = 64 * 1024
+ANSWER_TIME = 1.0
+"""Seconds for the body of an answer, which nobody reads: its status has said all by then."""
+LONGEST_WISH = timedelta(days=1)
+"""As long as somebody may have us wait by Retry-After."""
+GONE = 410
+TROUBLES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may stand in the section."""
+
+    allow_hosts: Names = ()
+    """Names, addresses and networks (`10.1.0.0/16`) that may be called although they are private."""
+    http: bool = False
+    """Whether `http://` may be called, where everybody on the way reads along."""
+    timeout: timedelta = timedelta(seconds=15)
+    """For everything from looking up the name to the status of the answer."""
+    ca: str = ""
+    """A file with certificates of authorities of one's own, believed beside this machine's."""
+    dns_server: str = ""
+    """`address:port` to look up names at; empty: as this machine does."""
+
+
+def make(name: str, options: Options, around: Surroundings) -> Callback:
+    """Raises SettingsError."""
+    return Callback(name, options, around)
+
+
+class Callback:
+    """A Caller of the port."""
+
+    platform = "callback"
+    abilities = Abilities(events=True)
+
+    def __init__(self, name: str, options: Options, around: Surroundings) -> None:
+        self.name = name
+        self._options, self._clock = options, around.clock
+        self._secrets = Secrets(around.notebook, around.clock)
+        self._allowed = _read(name, "allow_hosts", options.allow_hosts)
+        resolver = make_resolver(name, options.dns_server)
+        # Of proxies, cookies and redirects it knows nothing, as it should.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_trust(name, options.ca),
+            max_connections=MOST_CONNECTIONS,
+            keepalive_expiry=KEPT_FOR,
+            network_backend=GuardedBackend(resolver, self._allowed),
+        )
+
+    def address(self, url: str) -> Thread:
+        """A lane a URL. Raises ValueError, which says what is wrong with it."""
+        read = read_url(url, self._allowed, http=self._options.http)
+        return Thread(self.name, read.host, url)
+
+    async def send(self, reply: Reply) -> str | None:
+        """Raises DeliveryError only."""
+        event = reply.event
+        if event is None:
+            raise DeliveryError("An address is told of events only.", permanent=True)
+        url = reply.thread.thread_id
+        headers = await self._headers(event)
+        seconds = self._options.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._post(url, headers, event.body)
+        except ForbiddenAddress as error:
+            raise DeliveryError(str(error), permanent=True) from error
+        except TimeoutError as error:
+            text = f"There was no answer within {seconds:g} seconds."
+            raise DeliveryError(text, permanent=False) from error
+        except (*TROUBLES, OSError) as error:
+            text = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise DeliveryError(text, permanent=False) from error
+        self._judge(answer)
+        return None
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+    async def _headers(self, event: Published) -> dict[str, str]:
+        moment = int(self._clock().timestamp())
+        secrets = await self._secrets.signing(event.account_id)
+        signatures = (sign(secret, event.id, moment, event.body) for secret in secrets)
+        return {
+            "content-type": "application/json",
+            "user-agent": "Skadi",
+            "webhook-id": event.id,
+            "webhook-timestamp": str(moment),
+            "webhook-signature": " ".join(signatures),
+        }
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: str) -> httpcore.Response:
+        try:
+            read = read_url(url, self._allowed, http=self._options.http)
+        except ValueError as error:  # the settings have become stricter since it was taken
+            raise ForbiddenAddress(f"The address {error}.") from error
+        target = httpcore.URL(
+            scheme=read.raw_scheme, host=read.raw_host, port=read.port, target=read.raw_path
+        )
+        fields = {"host": read.netloc.decode(), **headers}
+        async with self._pool.stream(
+            "POST", target, headers=list(fields.items()), content=body.encode()
+        ) as answer:
+            # Once they have said that it arrived, a body that does not end changes nothing.
+            with suppress(TimeoutError, *TROUBLES):
+                async with asyncio.timeout(ANSWER_TIME):
+                    await _drop(answer)
+            return answer
+
+    def _judge(self, answer: httpcore.Response) -> None:
+        status = answer.status
+        if 200 <= status < 300:
+            return
+        note = " (a redirect, which is not followed)" if 300 <= status < 400 else ""
+        raise DeliveryError(
+            f"The answer was {status}{note}.",
+            permanent=status == GONE,
+            retry_after=read_wish(answer, self._clock()) if status in (429, 503) else None,
+        )
+
+
+async def _drop(answer: httpcore.Response) -> None:
+    """Read and forget, so that the connection may serve again; a long one is broken off."""
+    size = 0
+    async for piece in answer.aiter_stream():
+        size += len(piece)
+        if size > LONGEST_ANSWER:
+            return
+
+
+def read_wish(answer: httpcore.Response, now: datetime) -> float | None:
+    """Seconds that Retry-After asks us to wait (RFC 9110, section 10.2.3)."""
+    for name, value in answer.headers:
+        if name.lower() == b"retry-after":
+            seconds = _seconds(value.decode("latin-1").strip(), now)
+            return max(0.0, min(seconds, LONGEST_WISH.total_seconds())) if seconds else None
+    return None
+
+
+def _seconds(text: str, now: datetime) -> float | None:
+    if text.isdecimal() and text.isascii():
+        return float(text[:10])
+    try:
+        return (parsedate_to_datetime(text) - now).total_seconds()
+    except (ValueError, TypeError):  # TypeError: a moment without a zone
+        return None
+
+
+def _read(name: str, key: str, hosts: Names) -> Allowed:
+    try:
+        return read_allowed(hosts)
+    except ValueError as error:
+        raise SettingsError(f"[adapters.{name}] {key}: {error}.") from error
+
+
+def _trust(name: str, ca: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        if ca:
+            context.load_verify_locations(ca)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"[adapters.{name}] ca: {error}.") from error
+    return context

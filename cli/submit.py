@@ -1,0 +1,243 @@
+"""The operator's and the pipeline's commands that run something: the exit status follows the job."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Any, Protocol
+
+import orjson
+import typer
+
+from cli.desk import REFUSED, Json, duration, program
+from cli.local import Local
+from cli.remote import Remote
+from core.errors import SettingsError, SkadiError
+
+STATUS = {"succeeded": 0, "failed": 1, "expired": 3, "canceled": 4}
+"""The exit status for each end; 2 is misuse."""
+GOES_ON = 5
+INTERRUPTED = 130
+STATES = {
+    "delayed": "waits for its time",
+    "queuing": "waits for {agent}",
+    "sent": "{agent} has it",
+    "running": "{agent} is at it",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "expired": "expired: nobody knows what became of it",
+    "canceled": "canceled",
+}
+PASS_ON = {"ignore_unknown_options": True}
+"""An option that is not ours is the command's."""
+
+Fields = dict[str, Any]
+
+Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Its name or alias.")]
+Words = Annotated[list[str], typer.Argument(metavar="COMMAND", help="What it is to run.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+Wait = Annotated[
+    str | None,
+    typer.Option(metavar="[10m]", help="Wait for the end: so long, or as long as it takes."),
+]
+Url = Annotated[str, typer.Option(envvar="SKADI_URL", help="A server; else it is done here.")]
+Secret = Annotated[
+    str, typer.Option(envvar="SKADI_TOKEN", help="The account's token for that server.")
+]
+Owner = Annotated[str, typer.Option(metavar="ACCOUNT", help="Whose agent, where it is done here.")]
+
+
+class Skadi(Protocol):
+    async def submit(self, agent: str, command: str) -> Fields: ...
+    async def job(self, job_id: str) -> Fields: ...
+    def events(self, job_id: str) -> AsyncIterator[Fields]: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Screen:
+    """What is shown meanwhile, to people: on standard error, and only where that is a terminal."""
+
+    shows: bool = field(default_factory=lambda: sys.stderr.isatty())
+    shown: bool = False
+    """Whether the output went over this screen already."""
+    _said: str = ""
+
+    def show(self, event: Fields) -> None:
+        if "text" in event:
+            return self.pass_on(event["text"])
+        self.say(STATES[event["status"]].format(agent=event["agent_name"]))
+
+    def say(self, words: str) -> None:
+        if self.shows and words != self._said:
+            print(f"skadi: {words}", file=sys.stderr, flush=True)
+        self._said = words
+
+    def pass_on(self, output: str) -> None:
+        if self.shows:
+            print(output, end="", file=sys.stderr, flush=True)
+            self.shown = sys.stdout.isatty()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which Skadi is meant: the one at `url`, else that of these settings."""
+
+    url: str
+    token: str
+    account: str = ""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Skadi]:
+        if self.url:
+            remote = Remote(self.url, self.token)
+            try:
+                yield remote
+            finally:
+                await remote.close()
+            return
+        skadi = program.get()
+        async with skadi.open(skadi.settings()) as desk:
+            local = Local(desk, self.account)
+            try:
+                yield local
+            finally:
+                await local.close()
+
+
+def submit(
+    agent: Agent,
+    command: Words,
+    wait: Wait = None,
+    json: Json = False,
+    url: Url = "",
+    token: Secret = "",
+    account: Owner = "",
+) -> None:
+    """Let an agent run something. With --wait the exit status follows the job: 0 succeeded, 1 failed
+    (or refused), 3 expired, 4 canceled, 5 still going after the wait.
+
+    Its output is on standard output. Ctrl-C leaves the job as it is."""
+    run = Run(seconds_of(wait), json)
+    place = choose(url, token, account)
+    finish(place, run, lambda skadi: run.submit(skadi, agent, " ".join(command)))
+
+
+def follow(
+    job: JobId, wait: Wait = "", json: Json = False, url: Url = "", token: Secret = ""
+) -> None:
+    """Wait for the end of a job that exists; all else is as with submit."""
+    run = Run(seconds_of(wait), json, job)
+    finish(choose(url, token), run, lambda skadi: run.follow(skadi, job))
+
+
+@dataclass(slots=True)
+class Run:
+    """One job of ours. `seconds`: how long to wait, None as long as it takes, 0 not at all."""
+
+    seconds: float | None
+    as_json: bool
+    job_id: str = ""
+    screen: Screen = field(default_factory=Screen)
+
+    async def submit(self, skadi: Skadi, agent: str, command: str) -> int:
+        job = await skadi.submit(agent, command)
+        self.job_id = job["id"]
+        if self.seconds == 0:
+            self.tell(job, f"Job {self.job_id} is on its way to {job['agent_name']}.")
+            return 0
+        return await self.follow(skadi, self.job_id)
+
+    async def follow(self, skadi: Skadi, job_id: str) -> int:
+        try:
+            async with asyncio.timeout(self.seconds):
+                async for event in skadi.events(job_id):
+                    self.screen.show(event)
+        except TimeoutError:
+            self.screen.say(f"Job {job_id} is still going.")
+        job = await skadi.job(job_id)
+        self.tell(job, "" if self.screen.shown else job["result"])
+        return STATUS.get(job["status"], GOES_ON)
+
+    def tell(self, job: Fields, words: str) -> None:
+        if self.as_json:
+            print(orjson.dumps(job, option=orjson.OPT_INDENT_2).decode())
+        elif words:
+            print(words, end="" if words.endswith("\n") else "\n")
+
+
+def finish(place: Place, run: Run, deed: Callable[[Skadi], Awaitable[int]]) -> None:
+    try:
+        status = asyncio.run(attempt(place, deed))
+    except KeyboardInterrupt:
+        if run.job_id:
+            print(f"\nJob {run.job_id} goes on. {how_to_go_on(place, run)}", file=sys.stderr)
+        status = INTERRUPTED
+    except SkadiError as error:
+        status = refuse(run, error.code, error.message)
+    except SettingsError as error:
+        status = refuse(run, "Settings", str(error))
+    raise typer.Exit(status)
+
+
+async def attempt(place: Place, deed: Callable[[Skadi], Awaitable[int]]) -> int:
+    async with place.open() as skadi:
+        return await deed(skadi)
+
+
+def refuse(run: Run, code: str, message: str) -> int:
+    """Refused before there was a job: it failed. After that nobody knows: it goes on, for all we know."""
+    if run.as_json:
+        print(orjson.dumps({"error": code, "message": message}).decode())
+    else:
+        print(message, file=sys.stderr)
+    return GOES_ON if run.job_id and code == "Unavailable" else REFUSED
+
+
+def how_to_go_on(place: Place, run: Run) -> str:
+    there = f" --url {place.url}" if place.url else ""
+    return f"To follow it: python app.py follow {run.job_id}{there}"
+
+
+def choose(url: str, token: str, account: str = "") -> Place:
+    if url and not url.startswith(("http://", "https://")):
+        raise typer.BadParameter("a server's address begins with http:// or https://")
+    if url and not token:
+        raise typer.BadParameter("a server wants a token: set SKADI_TOKEN")
+    if url and account:
+        raise typer.BadParameter("a token speaks for its own account; leave --account out")
+    return Place(url.rstrip("/"), token, account)
+
+
+def seconds_of(wait: str | None) -> float | None:
+    """Not said: not at all. Said without a duration: as long as it takes."""
+    if wait is None:
+        return 0
+    return duration(wait).total_seconds() if wait else None
+
+
+def settle_wait(arguments: Sequence[str]) -> list[str]:
+    """`--wait` and `--wait 10m` as `--wait=` and `--wait=10m`, so that what follows it is understood."""
+    if not arguments or arguments[0] not in ("submit", "follow"):
+        return list(arguments)
+    settled: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*settled, word, *rest]
+        if word == "--wait":
+            word = f"--wait={rest.pop(0) if rest and is_duration(rest[0]) else ''}"
+        settled.append(word)
+    return settled
+
+
+def is_duration(word: str) -> bool:
+    try:
+        return duration(word) > timedelta()
+    except typer.BadParameter:
+        return False
