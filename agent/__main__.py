@@ -47,7 +47,8 @@ Optional: time_limit: 1h (0: none), output_limit: 1MiB, slots: 1 (jobs at a time
 """
 MORE = """\
 skadi.yml is looked for in this folder, then in /etc/skadi. SKADI_SERVER, SKADI_TOKEN and
-SKADI_TOKEN_FILE override it, and the flags override these. Commands see none of the secrets.
+SKADI_TOKEN_FILE override it, and the flags override these. Commands see the environment of the
+agent without all that is named SKADI_…; what else is in it is theirs to read.
 
 The journal lies in /var/lib/skadi for root, else in ~/.local/state/skadi. It is what keeps a job
 from being run twice or forgotten; each agent on a machine needs a folder of its own.
@@ -121,7 +122,8 @@ def run(settings: Settings, grace: float) -> int:
     settings.require_server_and_token()
     logging.basicConfig(
         level=logging.DEBUG if settings.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
     )
     for warning in warnings(settings):
         log.warning("%s", warning)

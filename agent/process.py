@@ -16,7 +16,7 @@ from typing import IO, cast
 from .duration import spell
 from .job import missing
 
-SECRETS = ("SKADI_TOKEN", "SKADI_TOKEN_FILE")
+OURS = "SKADI_"
 TICK = 0.1
 
 
@@ -53,7 +53,9 @@ def exit_text(code: int) -> str:
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+    """Ours without what is meant for us, or for a server started by the same hand: of its settings
+    many are secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
 
 class Output:

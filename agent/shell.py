@@ -20,6 +20,8 @@ from .template import Script
 
 SHELL = "/bin/sh"
 HELP = ("help", "all")
+ADVICE = "say `<agent> help` for what can be run here"
+"""People say an agent's name before what it is to run; by `help` alone others are asked."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class Menu:
         near = get_close_matches(message, names, 3) or get_close_matches(
             "".join(words[:1]), names, 3
         )
-        advice = f"did you mean: {', '.join(near)}?" if near else "help lists what can be run here"
-        return f"unsupported command: {message}\n{advice}"
+        meant = f"did you mean: {', '.join(near)}?"
+        return f"unsupported command: {message}\n{meant if near else ADVICE}"
 
     def _names(self) -> list[str]:
         return [

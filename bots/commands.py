@@ -99,9 +99,18 @@ async def again(desk: Desk, turn: Turn, account: Account) -> Job:
 # Verbs about jobs and agents.
 
 
-async def cancel(desk: Desk, turn: Turn, account: Account) -> Reply:
+async def cancel(desk: Desk, turn: Turn, account: Account) -> Reply | None:
     job = await pick_job(desk, turn, account, lambda job: job.status in STOPPABLE)
-    return show(desk, turn, await desk.jobs.cancel(account.id, job.id))
+    canceled = await desk.jobs.cancel(account.id, job.id)
+    return None if hears_anyway(turn, job) else show(desk, turn, canceled)
+
+
+def hears_anyway(turn: Turn, job: Job) -> bool:
+    """Whether the job's own notice of its end comes to where the answer would come as well."""
+    here, there = turn.message.thread, job.thread
+    if turn.message.patience > 0 or there is None:
+        return False
+    return (there.adapter, there.channel_id) == (here.adapter, here.channel_id)
 
 
 async def log(desk: Desk, turn: Turn, account: Account) -> Reply:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.accounts import Who
+from cli.accounts import Who, called
 from cli.desk import Answer, Desk, Row, command, listing
 from core.agents import Standing
 from core.model import Account, Agent
@@ -46,7 +46,7 @@ async def add(
     """Make an agent and show its token, once."""
     owner = await desk.accounts.find(account)
     agent, token = await desk.agents.enrol(owner.id, name, alias, remark)
-    text = f"Agent {agent.name} of {owner.name} is made. Start it with:{shown_once(token)}"
+    text = f"Agent {agent.name} of {called(owner)} is made. Start it with:{shown_once(token)}"
     return Answer({**agent_row(agent, owner), "token": token}, text)
 
 
@@ -111,4 +111,4 @@ async def remove(desk: Desk, account: Who, agent: Which) -> Answer:
     owner = await desk.accounts.find(account)
     found = await desk.agents.find(owner.id, agent)
     await desk.agents.remove(owner.id, found.id)
-    return Answer(agent_row(found, owner), f"Agent {found.name} of {owner.name} is removed.")
+    return Answer(agent_row(found, owner), f"Agent {found.name} of {called(owner)} is removed.")

@@ -33,6 +33,8 @@ from core.text import clean
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 50
+LONGEST_TYPED = 4 * LONGEST_NAME
+"""Before its accents are joined to their letters, which takes the square of the time for their number."""
 LONGEST_REMARK = 250
 LONGEST_MESSAGE = 4096
 MOST_SIGNS = 50_000
@@ -94,7 +96,7 @@ class Agents:
         return name, "" if alias == name else alias
 
     def _check_name(self, name: str, code: str) -> str:
-        name = normalize("NFC", name)
+        name = _compose(name)
         if len(name) > LONGEST_NAME or not name.isprintable() or any(c.isspace() for c in name):
             hint = f"A name has 1 to {LONGEST_NAME} characters and no blanks."
             raise Invalid(hint, code=code, name=name[:LONGEST_NAME])
@@ -109,20 +111,21 @@ class Agents:
         return await self._store.agents.list(None)
 
     async def get(self, account_id: str, agent_id: str) -> Agent:
-        key = f"agent:{account_id}:{agent_id}"
+        key = ("agent", account_id, agent_id)
         agent = await self._memory.recall(key, lambda: self._store.agents.get(account_id, agent_id))
-        if agent is None:
+        if agent is None or agent.account_id != account_id:
             raise NotFound("There is no such agent.", code="AgentNotFound", agent=agent_id, near=[])
         return agent
 
     async def find(self, account_id: str, name: str) -> Agent:
         """By name or alias, exactly; NotFound (AgentNotFound) says which are near."""
-        name = normalize("NFC", name)
-        key = f"name:{account_id}:{name}"
+        name = _compose(name)
+        if len(name) > LONGEST_NAME:
+            raise _no_agent(name[:LONGEST_NAME] + "…", near=[])
+        key = ("name", account_id, name)
         agent = await self._memory.recall(key, lambda: self._store.agents.named(account_id, name))
-        if agent is None:
-            near = await self._near(account_id, name)
-            raise NotFound(f"There is no agent {name}.", code="AgentNotFound", name=name, near=near)
+        if agent is None or agent.account_id != account_id:
+            raise _no_agent(name, await self._near(account_id, name))
         return agent
 
     async def _near(self, account_id: str, name: str) -> Sequence[str]:
@@ -264,7 +267,7 @@ class Agents:
 
         `out` and `take` ask the broker for more (see Broker.sign); `sign` was given in its place just now."""
         hashed = hash_secret(token)
-        agent = self._memory.get(f"bearer:{hashed}") or await self._look_up(hashed)
+        agent = self._memory.get(("bearer", hashed)) or await self._look_up(hashed)
         try:
             if sign is None:
                 sign = await self._sign(agent.id, out=out, take=take)
@@ -295,7 +298,7 @@ class Agents:
         a poll that is held, as its signs of life are given in its place. Raises like authenticate."""
         await self._memory.refresh()
         hashed = hash_secret(token)
-        return self._memory.get(f"bearer:{hashed}") or await self._look_up(hashed)
+        return self._memory.get(("bearer", hashed)) or await self._look_up(hashed)
 
     def was_away(self, sign: Sign) -> bool:
         """Whether the silence before this sign was so long that the owner may have been told."""
@@ -309,12 +312,12 @@ class Agents:
         return await self._look_up(hashed)
 
     async def _look_up(self, hashed: str) -> Agent:
-        bearer = f"bearer:{hashed}"
+        bearer = ("bearer", hashed)
         agent = await self._memory.recall(bearer, lambda: self._read(hashed))
         if agent is None:
             raise Unauthorized("The token is missing or not known.")
         if self._memory.get(bearer):  # then those who name it by its id need not look either
-            self._memory.put(f"agent:{agent.account_id}:{agent.id}", agent)
+            self._memory.put(("agent", agent.account_id, agent.id), agent)
         return agent
 
     async def _read(self, hashed: str) -> Agent | None:
@@ -388,6 +391,15 @@ def _plain(value: object) -> object:
 def new_token() -> str:
     """20 characters of base32: 100 bits, the length old agents check."""
     return b32encode(secrets.token_bytes(13)).decode()[:20].lower()
+
+
+def _compose(name: str) -> str:
+    """Each letter as one with its accents. What is too long for any name stays as it is."""
+    return name if len(name) > LONGEST_TYPED else normalize("NFC", name)
+
+
+def _no_agent(name: str, near: Sequence[str]) -> NotFound:
+    return NotFound(f"There is no agent {name}.", code="AgentNotFound", name=name, near=near)
 
 
 def _letters(name: str) -> str:

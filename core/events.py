@@ -7,12 +7,10 @@ from typing import Any
 
 import orjson
 
-from core.broker import JOB_STREAM, MESSAGE_STREAM, News
+from core.broker import ANSWER_STREAM, JOB_STREAM, MESSAGE_STREAM, News
 from core.model import EventJobStatus, EventMessage, Job
 
-ANSWER_STREAM = "skadi:answer"
-"""Among ourselves: answers that are to be delivered. They are no events, and nobody else's business."""
-LONGEST_RESULT = 8192
+LONGEST_IN_NEWS = 8192
 """Bytes of a result that travel with an event; the whole is at /api/jobs/{id}."""
 
 MOMENTS = ("sent_at", "running_at", "succeeded_at", "failed_at", "expired_at", "canceled_at")
@@ -42,8 +40,8 @@ def job_news(event: EventJobStatus, delivery_id: str = "") -> News:
     fields = job_json(event.job)
     fields["event_id"] = event.id
     fields["seq"] = event.seq
-    if len(event.job.result) > LONGEST_RESULT // 4:
-        result, cut = clip(event.job.result, LONGEST_RESULT)
+    if len(event.job.result) > LONGEST_IN_NEWS // 4:
+        result, cut = clip(event.job.result, LONGEST_IN_NEWS)
         fields["result"] = result
         if cut:
             fields["result_cut"] = True

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from core import settings
 from core.accounts import Accounts
 from core.broker import Broker
 from core.chat import Abilities, Adapter, DeliveryError, Reply, Thread
@@ -18,6 +19,8 @@ from core.errors import NotFound, SkadiError, Unavailable
 from core.model import Clock, Delivery, EventMessage, Job, new_id, utc_now
 from core.store import Store
 from core.store.rows import thread_key
+
+DEFAULTS = settings.Notifier()
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +40,11 @@ class Phrase(Protocol):
 class Patience:
     """How hard we try. `lease`: how long one try may take."""
 
-    lease: timedelta = timedelta(seconds=60)
-    first_pause: timedelta = timedelta(seconds=2)
-    longest_pause: timedelta = timedelta(minutes=10)
-    give_up_after: timedelta = timedelta(days=1)
-    look: float = 2.0
+    lease: timedelta = DEFAULTS.lease
+    first_pause: timedelta = DEFAULTS.first_pause
+    longest_pause: timedelta = DEFAULTS.longest_pause
+    give_up_after: timedelta = DEFAULTS.give_up
+    look: float = DEFAULTS.look.total_seconds()
     """Seconds between two looks at what is due in the database, whatever the hints say."""
 
 
@@ -112,7 +115,7 @@ class Notifier:
             await asyncio.sleep(self._patience.look)
 
     async def tell_due(self) -> None:
-        """One look, told to the end; for tests and for the last moment of a process."""
+        """One look, told to the end."""
         await self._enqueue(await self._store.deliveries.due(self._clock(), 500))
         while self._tasks:
             await asyncio.wait(self._tasks)

@@ -8,18 +8,17 @@ from typing import Any
 from core.agents import Agents
 from core.errors import Invalid
 from core.events import job_json
-from core.jobs import Jobs
+from core.jobs import LONGEST_SOURCE, Jobs
 from core.messages import message_key
 from core.model import Agent, Job
 from web.answer import Answer, in_json
 from web.api import job_id_of
 from web.auth import Auth
-from web.body import Bodies, text_of
+from web.body import Bodies
 from web.call import Call
+from web.fields import text_of
 
 LONGEST_KEY = 255
-LONGEST_SOURCE = 100
-"""So much of it is kept."""
 
 
 class JobApi:

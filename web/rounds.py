@@ -17,8 +17,9 @@ log = logging.getLogger(__name__)
 
 PAUSE = 0.02
 """Seconds from one look to the next; those whose turn comes meanwhile are looked after together."""
-MOST = 500
-"""Polls in one look, so that it holds up nobody else for more than a moment."""
+FEWEST = 50
+"""Polls in one look at the least. Those who came together do not stay so: a look takes no more than
+twice its share of all, so that it holds up nobody else for more than a moment."""
 
 
 @dataclass(eq=False, slots=True)
@@ -82,7 +83,8 @@ class Rounds:
 
     def _take_turns(self, now: float) -> Sequence[Held]:
         due: list[Held] = []
-        while self._held and len(due) < MOST and (held := next(iter(self._held))).due <= now:
+        most = max(FEWEST, round(2 * len(self._held) * PAUSE / self._every))
+        while self._held and len(due) < most and (held := next(iter(self._held))).due <= now:
             held.due = now + self._every
             self._held.move_to_end(held)
             due.append(held)

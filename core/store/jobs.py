@@ -19,7 +19,7 @@ from core.model import ACTIVE, UNFINISHED, EventJobStatus, EventMessage, Job, Jo
 from core.store.batch import AddJob, AddMessage, Change
 from core.store.database import Database
 from core.store.ledger import Ledger
-from core.store.moves import MoveJob
+from core.store.moves import MoveJob, check, nowhere, owns
 from core.store.rows import STATUS, thread_key, to_job
 
 jobs, results, events = schema.jobs, schema.results, schema.events
@@ -47,6 +47,13 @@ class JobStore:
 
     async def move(self, fact: MoveJob) -> Change:
         return await self._ledger.enter(fact)
+
+    async def foresee(self, fact: MoveJob, now: datetime) -> None:
+        """Raises the refusal of a move that could not be made now."""
+        job = await self.get(fact.job_id)
+        if job is None or not owns(job, fact):
+            raise nowhere(fact)
+        check(job, fact, now)
 
     async def say(self, fact: AddMessage) -> None:
         await self._ledger.enter(fact)

@@ -18,6 +18,7 @@ import pytest
 from tests.app.program import PATIENCE, Program, wait_for
 
 LAST_LINE = "Stop with Ctrl-C."
+STARTS_WITHIN = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_mail_that_was_pasted_is_answered_in_the_maildir(program: Program, scr
     paste(pasted(screen, "python3 -c 'import smtplib"))
     wait_for(lambda: len(letters(program)) > len(before) or None, "an answer")
     answer = paste(pasted(screen, "python3 -c 'import email"))
-    assert "Succeeded" in answer
+    assert answer.startswith("Succeeded")
     assert "Hello from " in answer
     assert "smtp: you@localhost wrote: demo hello" in program.said
     assert re.search(
@@ -135,18 +136,25 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_what_was_pasted_before_a_restart_works_after_it(program: Program, screen: str) -> None:
-    mail, call = pasted(screen, "python3 -c 'import smtplib"), pasted(screen, "curl .*-d ")
+def restart(program: Program) -> float:
+    """Seconds from the start to the words that end the screen."""
+    starts = program.said.count(LAST_LINE)
     assert program.stop(signal.SIGINT) == 0
     begun = time.monotonic()
     program.start()
-    wait_for(lambda: program.said.count(LAST_LINE) == 2 or None, "a second start")
-    took = time.monotonic() - begun
+    wait_for(lambda: program.said.count(LAST_LINE) > starts or None, "another start")
+    return time.monotonic() - begun
+
+
+def test_what_was_pasted_before_a_restart_works_after_it(program: Program, screen: str) -> None:
+    mail, call = pasted(screen, "python3 -c 'import smtplib"), pasted(screen, "curl .*-d ")
+    # A machine that has much else to do gets more than one try.
+    assert any(restart(program) < STARTS_WITHIN for _ in range(3))
     before = letters(program)
     paste(mail)
     job = json.loads(paste(call))
     ended = until_ended(program, screen, job["id"])
-    assert ended["status"] == "succeeded", f"after a second start of {took:.1f} s: {ended}"
+    assert ended["status"] == "succeeded"
     wait_for(lambda: len(letters(program)) > len(before) or None, "an answer")
     accounts = program.ask("account", "list")
     assert [account["name"] for account in accounts] == ["demo"]

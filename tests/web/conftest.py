@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from cli.connection import Connection
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker.embedded import EmbeddedBroker
@@ -115,7 +116,10 @@ class House:
 
     @asynccontextmanager
     async def serving(
-        self, settings: WebSettings | None = None, **parts: Any
+        self,
+        settings: WebSettings | None = None,
+        http: type[Connection] = Connection,
+        **parts: Any,
     ) -> AsyncIterator[Door]:
         """Serve meanwhile, with some parts exchanged."""
         given: dict[str, Any] = {
@@ -130,7 +134,7 @@ class House:
             clock=self.clock,
             settings=settings or WebSettings(),
         )
-        async with serving(door) as self.server:
+        async with serving(door, http) as self.server:
             yield door
 
     async def _ready(self) -> dict[str, str]:
@@ -158,13 +162,13 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[Server]:
+async def serving(app: ASGIApp, http: type[Connection] = Connection) -> AsyncIterator[Server]:
     """Serve on a free port, and stop as a deployment does."""
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="off",
         log_config=None,
