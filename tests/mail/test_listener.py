@@ -5,6 +5,7 @@ import re
 import resource
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -351,7 +352,8 @@ async def test_who_sends_a_mail_drop_by_drop_is_left(clock: Clock, tmp_path: Pat
         while not hearing.done() and monotonic() - started < 5:
             client.throw(b"x\r\n")
             await asyncio.sleep(0.02)
-        assert await hearing == ""
+        with suppress(ConnectionResetError):  # what is thrown after the end is answered by a reset
+            assert await hearing == ""
         assert monotonic() - started < 3
 
 
