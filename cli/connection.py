@@ -55,8 +55,9 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if len(data) > STEP:
             return self._receive_long(data)
+        # Named, as super() takes its time, and this is done for every poll.
         self._unused += len(data)
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         if self._unused:
             self._look()
 
@@ -75,21 +76,25 @@ class Connection(HttpToolsProtocol):
     # What the parser says
 
     def on_headers_complete(self) -> None:
-        self._unused, self._in_body = 0, True
-        self._has_come()
-        super().on_headers_complete()
+        self._unused = 0
+        self._in_body = True
+        if self._deadline is not None:
+            self._has_come()
+        HttpToolsProtocol.on_headers_complete(self)
 
     def on_body(self, body: bytes) -> None:
         self._unused = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._unused, self._in_body = 0, False
-        self._has_come()
-        super().on_message_complete()
+        self._unused = 0
+        self._in_body = False
+        if self._deadline is not None:
+            self._has_come()
+        HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        HttpToolsProtocol.on_response_complete(self)
         if self._in_body and self._deadline is None:
             self._expect_soon()
 

@@ -137,6 +137,21 @@ def test_what_it_writes_is_for_its_owner_alone(program: Program) -> None:
     assert finding["todo"] == f"Close it: chmod 700 {program.data}"
 
 
+def test_neither_a_database_elsewhere_nor_the_mail_is_for_others(program: Program) -> None:
+    program.data.mkdir(mode=0o755)
+    elsewhere = program.data.with_name("elsewhere")
+    elsewhere.mkdir(mode=0o755)
+    program.environment["SKADI_DATABASE__URL"] = f"sqlite:///{elsewhere}/skadi.db"
+    program.start().wait_until_ready()
+    program.tell("account", "add", "ada")
+    write_mail(program, program.ask("token", "add", "mail", "ada", "phone")["address"])
+    outbox = program.data / "outbox" / "new"
+    wait_for(lambda: next(iter(outbox.glob("*")), None), "an answer")
+    made = [path for folder in (program.data, elsewhere) for path in folder.rglob("*")]
+    assert {path.name for path in made} >= {"skadi.db", "outbox", "new"}
+    assert {path for path in made if path.stat().st_mode & 0o077} == set()
+
+
 def test_the_start_says_where_mail_is_taken_and_where_answers_go(program: Program) -> None:
     said = program.start().wait_until_said("answers into")
     outbox = program.data / "outbox"
