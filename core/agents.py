@@ -14,7 +14,7 @@ from unicodedata import normalize
 
 from core.accounts import Accounts, hash_secret
 from core.broker import Broker, Sign
-from core.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
+from core.errors import Conflict, Invalid, NotFound, SkadiError, Unauthorized, Unavailable
 from core.journals import Journals
 from core.memory import Memory
 from core.model import (
@@ -315,10 +315,16 @@ class Agents:
         bearer = ("bearer", hashed)
         agent = await self._memory.recall(bearer, lambda: self._read(hashed))
         if agent is None:
-            raise Unauthorized("The token is missing or not known.")
+            raise await self._unknown()
         if self._memory.get(bearer):  # then those who name it by its id need not look either
             self._memory.put(("agent", agent.account_id, agent.id), agent)
         return agent
+
+    async def _unknown(self) -> SkadiError:
+        """Old agents end for good on a 401, all of them, if the database is not the one it should be."""
+        if await self._store.agents.exist():
+            return Unauthorized("The token is missing or not known.")
+        return Unavailable("The database knows no agent at all. Is it the right one?")
 
     async def _read(self, hashed: str) -> Agent | None:
         agent = await self._store.agents.holding(hashed)

@@ -345,6 +345,7 @@ async def test_a_body_without_a_length_ends_there_too(house: House) -> None:
 
 
 async def test_a_stranger_cannot_make_the_server_hold_a_body(house: House) -> None:
+    await house.enrol("web-1")
     async with house.line() as line:
         await line.write(request("POST", "/agent/message/info", "?", Content_Length="1000000"))
         assert (await line.answer()).error == (401, "Unauthorized")

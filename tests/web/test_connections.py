@@ -116,6 +116,7 @@ async def test_who_dawdles_over_a_later_head_is_cut_as_well(quiet_house: House) 
 
 
 async def test_who_dawdles_over_a_body_that_is_answered_already_is_cut(quiet_house: House) -> None:
+    await quiet_house.enrol("web-1")
     async with quiet_house.serving(http=Hasty), quiet_house.line() as line:
         await line.write(request("POST", "/agent/info", "?", Content_Length="100000") + b"{")
         assert (await line.answer()).status == 401
