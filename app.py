@@ -26,8 +26,10 @@ from agent.bundle import bundle, script
 from bots.bot import Bot
 from bots.commands import RESERVED
 from bots.notices import Notices
+from bots.words import remark
 from cli.demo import Demo
-from cli.process import Role, attempt, play, raise_limits, settle, start_log
+from cli.folder import held, make_folder, opening_sqlite
+from cli.process import Role, attempt, keep_private, play, raise_limits, settle, start_log
 from cli.roles import choose_roles, listen
 from cli.server import Hosted, beat, serve
 from core.accounts import Accounts
@@ -35,7 +37,7 @@ from core.agents import Agents
 from core.broker import Broker, open_broker
 from core.chat import Abilities, Adapter, Inbox, Listener, Webhook
 from core.enrolment import Way
-from core.errors import SettingsError, SkadiError
+from core.errors import SkadiError
 from core.following import Following
 from core.history import History
 from core.jobs import Jobs
@@ -145,6 +147,7 @@ def load_adapters(
             keyring=parts.accounts,
             clock=utc_now,
             data=parts.settings.data,
+            remark=remark,
         )
         adapter = parts.adapters[name] = load_adapter(name, section, around)
         platforms[name], abilities[name] = adapter.platform, adapter.abilities
@@ -154,7 +157,8 @@ def load_adapters(
 async def opened(parts: Parts) -> AsyncIterator[Parts]:
     """The parts with their doors open, and closed again in the end."""
     try:
-        make_folder(parts.settings)
+        if not parts.settings.database.url:
+            make_folder(parts.settings)
         if parts.settings.database.migrate:
             await update_tables(parts.settings)
         await parts.broker.open()
@@ -167,24 +171,11 @@ async def opened(parts: Parts) -> AsyncIterator[Parts]:
         await parts.broker.close()
 
 
-def make_folder(settings: Settings) -> None:
-    """For SQLite. Results of jobs lie in it, which are nobody else's business."""
-    if settings.database.url:
-        return
-    try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"{settings.data} cannot be made: {error.strerror}.") from error
-
-
 async def update_tables(settings: Settings) -> None:
-    make_folder(settings)
-    store = await Store.open(settings.store_url)
-    try:
-        await store.now()  # where the database is away, this says so in a sentence of ours
-    finally:
-        await store.close()
-    await migrate(settings.store_url)
+    if not settings.database.url:
+        make_folder(settings)
+    with opening_sqlite(settings):
+        await migrate(settings.store_url)
 
 
 # Parts → roles.
@@ -192,16 +183,19 @@ async def update_tables(settings: Settings) -> None:
 
 def make_roles(parts: Parts, phrase: Phrase) -> dict[str, Role]:
     """All that this program can play."""
-    listeners = {
-        name: cast(Listener, adapter)
-        for name, adapter in parts.adapters.items()
-        if hasattr(adapter, "listen")
-    }
     return {
         "web": partial(play_web, parts, make_door(parts)),
         "worker": make_notifier(parts, phrase).run,
         "watcher": make_watcher(parts).run,
-        **{name: partial(listen, listener) for name, listener in listeners.items()},
+        **{name: partial(listen, listener) for name, listener in listeners(parts).items()},
+    }
+
+
+def listeners(parts: Parts) -> Mapping[str, Listener]:
+    return {
+        name: cast(Listener, adapter)
+        for name, adapter in parts.adapters.items()
+        if hasattr(adapter, "listen")
     }
 
 
@@ -309,16 +303,17 @@ async def play_chosen(
     chosen = {name: roles[name] for name in choose_roles(words, roles, parts.settings)}
     if demo and "web" in chosen:
         chosen["demo"] = partial(demo.run, doors(parts, chosen))
-    async with opened(parts):
-        settle()
-        log.info("playing %s", ", ".join(chosen))
-        await play(chosen)
+    with held(parts.settings):
+        async with opened(parts):
+            settle()
+            log.info("playing %s", ", ".join(chosen))
+            await play(chosen)
 
 
 def doors(parts: Parts, chosen: Mapping[str, Role]) -> list[asyncio.Event]:
     """What must be open before people are sent there."""
-    here = [adapter for name, adapter in parts.adapters.items() if name in chosen]
-    return [parts.serving, *(adapter.ready for adapter in here if hasattr(adapter, "ready"))]
+    here = [listener for name, listener in listeners(parts).items() if name in chosen]
+    return [parts.serving, *(listener.ready for listener in here)]
 
 
 @asynccontextmanager
@@ -326,6 +321,7 @@ async def hosted() -> AsyncIterator[Door]:
     """The role web, its server being another's."""
     settings = load(FOLDER)
     start_log(settings.log)
+    keep_private()
     parts = await make_parts(settings)
     notices = Notices(parts.times)
     load_adapters(parts, notices)
@@ -348,6 +344,7 @@ async def desk(settings: Settings) -> AsyncIterator[Parts]:
 
 
 def main(words: Sequence[str]) -> None:
+    keep_private()
     if words and (words[0] in COMMANDS or words[0].startswith("-")):
         # Commands have libraries of their own, which a server need not load.
         from cli.commands import run

@@ -56,8 +56,8 @@ reached its limit to end, and killing it), output_limit: 1MiB, slots: 1 (jobs at
 """
 MORE = """\
 skadi.yml is looked for in this folder, beside an installed agent, then in /etc/skadi. SKADI_SERVER,
-SKADI_TOKEN and SKADI_TOKEN_FILE override it, and the flags override these. Commands see none of the
-secrets.
+SKADI_TOKEN and SKADI_TOKEN_FILE override it, and the flags override these. Commands see the
+environment of the agent without all that is named SKADI_…; what else is in it is theirs to read.
 
 The journal lies in /var/lib/skadi for root, else in ~/.local/state/skadi. It is what keeps a job
 from being run twice or forgotten; each agent on a machine needs a folder of its own.
@@ -164,7 +164,8 @@ def run(settings: Settings, grace: float) -> int:
     settings.require_server_and_token()
     logging.basicConfig(
         level=logging.DEBUG if settings.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
     )
     for warning in warnings(settings):
         log.warning("%s", warning)

@@ -24,7 +24,7 @@ from .duration import spell
 from .output import Output
 from .supervisor import KILLING
 
-SECRETS = ("SKADI_TOKEN", "SKADI_TOKEN_FILE")
+OURS = "SKADI_"
 TICK = 0.1
 # Read once: the file that we came in may be replaced by a newer one while we run.
 SUPERVISOR = cast(bytes, pkgutil.get_data(__package__ or "agent", "supervisor.py"))
@@ -65,7 +65,9 @@ def exit_text(code: int) -> str:
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+    """Ours without what is meant for us, or for a server started by the same hand: of its settings
+    many are secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
 
 def never() -> str:

@@ -23,6 +23,8 @@ SHELL = "/bin/sh"
 HELP = ("help", "all")
 # The parameters of a command that any words may follow.
 ANYTHING = ("...",)
+ADVICE = "say `<agent> help` for what can be run here"
+"""People say an agent's name before what it is to run; by `help` alone others are asked."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class Menu:
         near = get_close_matches(message, names, 3) or get_close_matches(
             "".join(words[:1]), names, 3
         )
-        advice = f"did you mean: {', '.join(near)}?" if near else "help lists what can be run here"
-        return f"unsupported command: {message}\n{advice}"
+        meant = f"did you mean: {', '.join(near)}?"
+        return f"unsupported command: {message}\n{meant if near else ADVICE}"
 
     def _names(self) -> list[str]:
         return [

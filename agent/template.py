@@ -13,8 +13,9 @@ program would read the text as code once more, the template is refused when the 
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
+
+from .readers import refuse_second_readers
 
 PLACE = re.compile(r"%(?:\[([1-9]\d?)\])?([svq])")
 SINGLE, DOUBLE, BACKTICK, BRACE, PAREN = "'", '"', "`", "${", "("
@@ -23,16 +24,6 @@ IN_DOUBLE = "${%d}"
 IN_SINGLE = "'\"${%d}\"'"
 # Forms in which a shell evaluates a parameter's value, or in which quotes mean something else.
 EVALUATED = ("$((", "$[", "((", "[[", "<<", "$'")
-# Programs that make shell code or a program of their arguments.
-ALWAYS_READ = {"eval", "let", "trap", "ssh", "watch", "parallel", "at", "batch"}
-SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "su", "runuser"}
-READ_WITH = {
-    **dict.fromkeys(SHELLS, "cs"),
-    **dict.fromkeys(("python", "psql"), "c"),
-    **dict.fromkeys(("perl", "ruby", "node", "lua", "mysql", "mariadb"), "eE"),
-    "php": "r",
-}
-OPERATORS = ";|&()<>\n"
 
 
 @dataclass(frozen=True)
@@ -180,50 +171,3 @@ class Scanner:
     def _enter(self, what: str, length: int) -> None:
         self._open.append(what)
         self._take(length)
-
-
-def refuse_second_readers(template: str) -> None:
-    """No list of such programs is ever whole; this one holds what people do write."""
-    for words in simple_commands(template):
-        for position, word in enumerate(words):
-            if words[0] not in ("echo", "printf") and reads_again(word, words[position + 1 :]):
-                raise ValueError(
-                    f"{word} would read the argument once more, as code; "
-                    "put this into a script and write: sh script.sh %s"
-                )
-
-
-def simple_commands(template: str) -> list[list[str]]:
-    """The words between two operators, without their quotes."""
-    lexer = shlex.shlex(template, posix=True, punctuation_chars=OPERATORS)
-    lexer.whitespace = " \t\r"
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    commands: list[list[str]] = [[]]
-    try:
-        for word in lexer:
-            if word and set(word) <= set(OPERATORS):
-                commands.append([])
-            else:
-                commands[-1].append(word)
-    except ValueError as error:
-        raise ValueError(f"the quotes do not match ({error})") from None
-    return commands
-
-
-def reads_again(word: str, following: list[str]) -> bool:
-    """Whether this program makes code of an argument, an option or its input."""
-    name = re.sub(r"[\d.]*$", "", word.rsplit("/", 1)[-1])
-    if name not in READ_WITH:
-        return name in ALWAYS_READ
-    options = [option for option in following if option.startswith("-")]
-    if name in SHELLS and len(options) == len(following):
-        return True
-    return any(takes_text(option, READ_WITH[name]) for option in options)
-
-
-def takes_text(option: str, letters: str) -> bool:
-    if option.startswith("--"):
-        return option.startswith(("--command", "--eval", "--execute", "--run"))
-    cluster = re.match(r"-[A-Za-z]*", option)
-    return bool(cluster and set(letters) & set(cluster[0]))

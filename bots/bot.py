@@ -89,7 +89,7 @@ class Bot:
         platform = self._platforms[adapter]
         identity, account = await self._recognize(message, platform)
         return Turn(
-            message=message,
+            message=replace(message, thread=message.thread.spoken(message.locale)),
             said=parse(message.text),
             platform=platform,
             abilities=self._abilities[adapter],
@@ -162,7 +162,7 @@ class Bot:
 
     async def _finish(self, turn: Turn, answer: Answer) -> Reply | None:
         reply, kept = (answer.reply, answer.kept) if isinstance(answer, Once) else (answer, answer)
-        reply, kept = with_remarks(turn, reply), with_remarks(turn, kept)
+        reply, kept = (one and with_remarks(turn, one) for one in (reply, kept))
         deliver = turn.message.patience <= 0
         await self._messages.finish(turn.key, await self._whose(turn), kept, deliver=deliver)
         return None if deliver else reply

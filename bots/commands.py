@@ -101,14 +101,22 @@ async def again(desk: Desk, turn: Turn, account: Account) -> Job:
 # Verbs about jobs and agents.
 
 
-async def cancel(desk: Desk, turn: Turn, account: Account) -> Reply:
+async def cancel(desk: Desk, turn: Turn, account: Account) -> Reply | None:
     job = await pick_job(desk, turn, account, is_stoppable)
     after = await desk.jobs.cancel(account.id, job.id)
     if after.status.final:
-        return show(desk, turn, after)
+        return None if hears_anyway(turn, job) else show(desk, turn, after)
     key = "cancel.asked_before" if job.cancel_asked_at else "cancel.asked"
     facts = {"agent": after.agent_name, "command": after.command, "tag": after.tag}
     return turn.say(key, **{name: code(fact) for name, fact in facts.items()})
+
+
+def hears_anyway(turn: Turn, job: Job) -> bool:
+    """Whether the job's own notice of its end comes to where the answer would come as well."""
+    here, there = turn.message.thread, job.thread
+    if turn.message.patience > 0 or there is None:
+        return False
+    return (there.adapter, there.channel_id) == (here.adapter, here.channel_id)
 
 
 async def status(desk: Desk, turn: Turn, account: Account) -> Reply:

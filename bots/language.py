@@ -17,6 +17,12 @@ TRAILING = ".,:;!?。．，：；！？、"
 """What a phone's keyboard adds to a word by itself, or a person by habit."""
 
 
+LONGEST_WORD = 200
+"""Beyond this a word is nobody's name and no word of ours, and not worth the time of reading it."""
+MOST_AMOUNTS = 10
+"""Of which one duration is made up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """`word` and `rest` as typed, without the blanks around them; either may be empty."""
@@ -51,6 +57,8 @@ def plain(word: str) -> str:
     """A word of the grammar as a plain keyboard would have typed it.
 
     Narrow letters, short dashes, no quotes around it, nothing invisible."""
+    if len(word) > LONGEST_WORD:
+        return word
     seen = "".join(char for char in word if char not in INVISIBLE)
     return unicodedata.normalize("NFKC", seen.translate(DASHES).strip(QUOTES))
 
@@ -87,6 +95,8 @@ def _tail_among(id: str, known: set[str]) -> str:
 def nearest(word: str, names: Iterable[str]) -> list[str]:
     """Up to three names that the word may have been meant as; first what differs by case alone."""
     wanted = fold(word)
+    if len(wanted) > LONGEST_WORD:
+        return []
     spelled: dict[str, list[str]] = {}
     for name in names:
         spelled.setdefault(name.casefold(), []).append(name)
@@ -124,12 +134,13 @@ def take_duration(text: str) -> tuple[timedelta, str]:
 
     It may be written `20m`, `1h30m`, `90 s`, `2 days`, `1小时30分钟` or `半小时`."""
     total, rest = _take_part(text)
-    while True:
+    for _ in range(1, MOST_AMOUNTS):
         try:
             part, after = _take_part(rest)
         except ValueError:
-            return total, rest
+            break
         total, rest = total + part, after
+    return total, rest
 
 
 def _take_part(text: str) -> tuple[timedelta, str]:
@@ -144,9 +155,11 @@ def _take_part(text: str) -> tuple[timedelta, str]:
 
 def read_duration(spelled: str) -> timedelta:
     """A duration without blanks in it, in Go's syntax or a person's. Raises ValueError."""
+    if len(spelled) > LONGEST_WORD:
+        raise ValueError("too long a word for a duration")
     amount = LATER.sub("", spelled)
     if not SPAN.fullmatch(amount):
-        return parse_duration(amount)
+        return forward(parse_duration(amount))
     seconds = sum(
         (NUMBERS.get(number) or float(number)) * SECONDS_OF[unit.lower()]
         for number, unit in PART.findall(amount)
@@ -155,3 +168,10 @@ def read_duration(spelled: str) -> timedelta:
         return timedelta(seconds=seconds)
     except OverflowError:
         raise ValueError(f"too long a duration: {spelled[:40]!r}") from None
+
+
+def forward(duration: timedelta) -> timedelta:
+    """People speak of what is to come."""
+    if duration < timedelta():
+        raise ValueError("a duration of less than nothing")
+    return duration

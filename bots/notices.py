@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from bots.words import LANGUAGES, say, word_refusal
+from bots.words import LANGUAGES, choose, say, word_refusal
 from core.agents import Standing
 from core.chat import Abilities, Action, Level, Reply, Thread
 from core.errors import SkadiError
@@ -135,6 +135,7 @@ class Notices:
         self, job: Job, thread: Thread, *, language: str, abilities: Abilities, now: datetime
     ) -> Reply:
         """The job's present state as one message."""
+        language = choose(language)
         facts = self._facts(job, language, now)
         return Reply(
             thread=thread,
@@ -143,6 +144,7 @@ class Notices:
             output=job.result,
             actions=self._actions(job, language) if abilities.buttons else (),
             subject=one_line(job.command, 100),
+            language=language,
         )
 
     def _facts(self, job: Job, language: str, now: datetime) -> dict[str, str]:
@@ -177,16 +179,21 @@ class Notices:
 
     def message(self, event: EventMessage, thread: Thread, *, language: str) -> Reply:
         """An agent's words, or ours about it."""
-        agent = event.agent_name or event.agent_id
-        if text := event_text(event, agent, language):
-            subject = one_line(text.replace("`", ""), 100)
-            return Reply(thread, text, level=event.level, subject=subject)
-        subject = one_line(f"{agent}: {event.message}", 100)
-        if "\n" in event.message.strip() or len(event.message) > 300:
-            said = say(language, "event.output", agent=code(agent))
-            return Reply(thread, said, level=event.level, output=event.message, subject=subject)
-        said = say(language, "event.words", agent=code(agent), words=foreign(event.message))
-        return Reply(thread, said, level=event.level, subject=subject)
+        language = choose(language)
+        return replace(say_event(event, thread, language), language=language)
+
+
+def say_event(event: EventMessage, thread: Thread, language: str) -> Reply:
+    agent = event.agent_name or event.agent_id
+    if text := event_text(event, agent, language):
+        subject = one_line(text.replace("`", ""), 100)
+        return Reply(thread, text, level=event.level, subject=subject)
+    subject = one_line(f"{agent}: {event.message}", 100)
+    if "\n" in event.message.strip() or len(event.message) > 300:
+        said = say(language, "event.output", agent=code(agent))
+        return Reply(thread, said, level=event.level, output=event.message, subject=subject)
+    said = say(language, "event.words", agent=code(agent), words=foreign(event.message))
+    return Reply(thread, said, level=event.level, subject=subject)
 
 
 def event_text(event: EventMessage, agent: str, language: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bots.language import plain
 from bots.notices import code, foreign
 from bots.turn import Desk, Refusal, Turn
-from bots.words import LANGUAGES, verb_word
+from bots.words import LANGUAGES, choose, verb_word
 from core.chat import Reply
 from core.model import Account
 
@@ -35,7 +35,7 @@ async def link(desk: Desk, turn: Turn) -> Reply:
         given, turn.platform, message.sender_id, message.sender_name
     )
     account = await desk.accounts.get(identity.account_id)
-    await desk.accounts.first_home(account.id, message.thread)
+    await desk.accounts.first_home(account.id, message.thread, f"identity:{identity.id}")
     return greet(turn, account)
 
 
@@ -49,7 +49,7 @@ async def refuse_in_public(desk: Desk, given: str) -> None:
 
 def greet(turn: Turn, account: Account) -> Reply:
     """In the language of the account, which is known from here on."""
-    known = replace(turn, language=account.language)
+    known = replace(turn, language=choose(account.language, turn.language))
     verbs = {verb: code(verb_word(known.language, verb)) for verb in ("status", "help")}
     return known.say("linked", account=foreign(account.name), **verbs)
 
@@ -57,8 +57,9 @@ def greet(turn: Turn, account: Account) -> Reply:
 async def unlink(desk: Desk, turn: Turn, account: Account) -> Reply:
     if turn.identity is None:
         raise Refusal("TokenSpeaks")
-    await desk.accounts.remove_identity(account.id, turn.identity.id)
-    return turn.say("unlinked", account=foreign(account.name))
+    homeless = await desk.accounts.remove_identity(account.id, turn.identity.id)
+    facts = {"account": foreign(account.name), "home": code(verb_word(turn.language, "home"))}
+    return turn.say("unlinked.homeless", **facts) if homeless else turn.say("unlinked", **facts)
 
 
 async def whoami(desk: Desk, turn: Turn) -> Reply:
@@ -74,5 +75,5 @@ async def whoami(desk: Desk, turn: Turn) -> Reply:
 
 
 async def home(desk: Desk, turn: Turn, account: Account) -> Reply:
-    await desk.accounts.set_home(account.id, turn.message.thread)
+    await desk.accounts.set_home(account.id, turn.message.thread, turn.requested_by)
     return turn.say("home.set", account=foreign(account.name))

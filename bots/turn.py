@@ -82,6 +82,7 @@ class Turn:
             private=quiet and not self.message.private,
             output=output,
             actions=tuple(actions) if self.abilities.buttons else (),
+            language=self.language,
         )
 
 
@@ -93,7 +94,8 @@ class Once:
     kept: Reply
 
 
-Answer = Reply | Once
+Answer = Reply | Once | None
+"""None: what was done speaks for itself."""
 
 
 # Kinds of verbs.

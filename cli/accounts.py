@@ -6,36 +6,53 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.desk import Answer, Desk, Row, command, listing
+from cli.desk import Answer, Desk, Row, command, listing, spell
 from core.errors import Conflict, Invalid
-from core.model import Account, utc_now
-from core.notebook import Notes
+from core.model import Account
 
 accounts = typer.Typer(help="Who owns agents and is spoken to.")
 
-Who = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An account's name or id.")]
-Language = Literal["en", "zh"]
+Who = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An account's name, its id, or id:ID.")]
+Language = Literal["auto", "en", "zh"]
 
 
 def account_row(account: Account) -> Row:
     return {
         "id": account.id,
         "name": account.name,
-        "language": account.language,
+        "language": account.language or "auto",
         "created_at": account.created_at,
     }
+
+
+def called(account: Account) -> str:
+    """Its id as well: another account may have the same name."""
+    return f"{spell(account.name)} ({spell(account.id)})"
+
+
+def stored(language: Language) -> str:
+    return "" if language == "auto" else language
 
 
 @command(accounts, "add")
 async def add(
     desk: Desk,
     name: Annotated[str, typer.Argument(help="What people call it.")],
-    language: Annotated[Language, typer.Option(help="en or zh.")] = "en",
+    language: Annotated[
+        Language, typer.Option(help="en, zh, or auto: as each person's platform says.")
+    ] = "auto",
 ) -> Answer:
     """Make an account."""
-    account = await desk.accounts.add(name, language)
-    text = f"Account {account.name} ({account.id}) is made. Next: agent add {account.name} NAME"
+    await demand_new(desk, name)
+    account = await desk.accounts.add(name, stored(language))
+    text = f"Account {called(account)} is made. Next: agent add {account.name} NAME"
     return Answer(account_row(account), text)
+
+
+async def demand_new(desk: Desk, name: str) -> None:
+    """Commands find an account by its name or id, so that one may mean but one."""
+    if any(name.strip() in (known.name, known.id) for known in await desk.accounts.list()):
+        raise Conflict(f"There is an account {name.strip()} already.", code="NameTaken")
 
 
 @command(accounts, "list")
@@ -51,9 +68,10 @@ async def language(
 ) -> Answer:
     """Say in which language an account is spoken to."""
     found = await desk.accounts.find(account)
-    await desk.accounts.set_language(found.id, language)
+    await desk.accounts.set_language(found.id, stored(language))
     row = account_row(await desk.accounts.get(found.id))
-    return Answer(row, f"Account {found.name} is spoken to in {language}.")
+    tongue = "the language of each message" if language == "auto" else language
+    return Answer(row, f"Account {called(found)} is spoken to in {tongue}.")
 
 
 @command(accounts, "callback-secret")
@@ -65,24 +83,19 @@ async def callback_secret(
     ] = False,
 ) -> Answer:
     """Show, once, the secret that an account's callbacks are signed with."""
-    # Adapters bring their libraries along, which other commands need not load.
-    from adapters.callback.signature import Secrets
+    # It brings the libraries of callbacks along, which the other commands need not load.
+    from cli.platforms import find_secrets
 
     found = await desk.accounts.find(account)
-    secrets = Secrets(Notes(desk.store, callback_section(desk)), utc_now)
+    secrets = find_secrets(desk.settings, desk.store)
+    if secrets is None:
+        raise Invalid("No address is called: no section [adapters.<name>] in the settings does.")
     secret = await (secrets.rotate(found.id) if rotate else secrets.show(found.id))
     if secret is None:
         text = f"It was shown before. Make a new one: account callback-secret {account} --rotate"
         raise Conflict(text, code="SecretShown")
-    text = f"Receivers verify the callbacks of {found.name} with this secret, shown only now:"
+    text = f"Receivers verify the callbacks of {called(found)} with this secret, shown only now:"
     return Answer({"account_id": found.id, "secret": secret}, f"{text}\n\n  {secret}")
-
-
-def callback_section(desk: Desk) -> str:
-    for name, section in desk.settings.adapters.items():
-        if section.get("kind", name) == "callback":
-            return name
-    raise Invalid("No address is called: there is no section [adapters.callback] in the settings.")
 
 
 @command(accounts, "remove")
@@ -92,6 +105,5 @@ async def remove(desk: Desk, account: Who) -> Answer:
     for agent in await desk.agents.list(found.id):
         await desk.agents.remove(found.id, agent.id)
     await desk.accounts.remove(found.id)
-    return Answer(
-        account_row(found), f"Account {found.name} is removed, with its agents and tokens."
-    )
+    text = f"Account {called(found)} is removed, with its agents and tokens."
+    return Answer(account_row(found), text)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.accounts import Who
+from cli.accounts import Who, called
 from cli.desk import Answer, Desk, Row, command, listing
 from core.agents import Standing
 from core.durations import spell_duration
@@ -50,7 +50,7 @@ async def add(
     agent, token = await desk.agents.enrol(owner.id, name, alias, remark)
     line = await desk.agents.enrolment.new_line(agent)
     text = (
-        f"Agent {agent.name} of {owner.name} is made. {to_paste(desk, line)}\n\n"
+        f"Agent {agent.name} of {called(owner)} is made. {to_paste(desk, line)}\n\n"
         f"Or start one that is there already with its token:{shown_once(token)}"
     )
     return Answer({**agent_row(agent, owner), "token": token, "line": line}, text)
@@ -169,4 +169,4 @@ async def remove(desk: Desk, account: Who, agent: Which) -> Answer:
     owner = await desk.accounts.find(account)
     found = await desk.agents.find(owner.id, agent)
     await desk.agents.remove(owner.id, found.id)
-    return Answer(agent_row(found, owner), f"Agent {found.name} of {owner.name} is removed.")
+    return Answer(agent_row(found, owner), f"Agent {found.name} of {called(owner)} is removed.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from ipaddress import ip_address
 from json import dumps
 from pathlib import Path
 from shlex import quote
 
-from core.settings import Web
+from cli.places import Places
+from core.chat import Mailbox
+from core.settings.hosts import reachable
 
 TRY = ("hello", "date", "uptime", "echo <words>", "sleep 5", "fail")
 WRITER = "you@localhost"
@@ -17,54 +17,13 @@ PATIENCE = 30
 """Seconds for which what is pasted waits for its result."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inbox:
-    """Where mail with a command is handed in. `outbox`: the Maildir of the answers, if any."""
-
-    host: str
-    port: int
-    local: str
-    domain: str
-    outbox: Path | None
-
-    def address(self, secret: str) -> str:
-        """The address that commands the account of a `mail` token."""
-        return f"{self.local}+{secret}@{self.domain}"
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the parts of this start are. `code` is the folder of app.py."""
-
-    http: str
-    inbox: Inbox | None
-    data: Path
-    code: Path
-
-
-def http_address(web: Web) -> str:
-    return f"http://{reachable(web.host)}:{web.port}"
-
-
-def reachable(host: str) -> str:
-    """An address to connect to, where one to listen on was given."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def banner(places: Places, token: str, mail: str) -> str:
     paragraphs = [
         f"Skadi is at work. HTTP: {places.http}   Data: {places.data}",
         "The agent demo understands: " + ", ".join(TRY) + ".",
     ]
-    if places.inbox:
-        paragraphs += mail_paragraphs(places.inbox, mail)
+    if places.mailbox:
+        paragraphs += mail_paragraphs(places.mailbox, mail)
     paragraphs += [
         "The same over HTTP, with curl:",
         indent(curl(places.http, token)),
@@ -84,15 +43,15 @@ def command(code: Path) -> str:
     return f"{Path(sys.executable).relative_to(code) if own else 'python'} app.py"
 
 
-def mail_paragraphs(inbox: Inbox, secret: str) -> list[str]:
+def mail_paragraphs(mailbox: Mailbox, secret: str) -> list[str]:
     paragraphs = [
         "Paste this into another terminal, and a mail commands it:",
-        indent(send_mail(inbox, secret)),
+        indent(send_mail(mailbox, secret)),
     ]
-    if inbox.outbox:
+    if mailbox.outbox:
         paragraphs += [
-            f"The answers are in {inbox.outbox} (a Maildir). The newest one:",
-            indent(read_mail(inbox.outbox)),
+            f"The answers are in {mailbox.outbox} (a Maildir). The newest one:",
+            indent(read_mail(mailbox.outbox)),
         ]
     return paragraphs
 
@@ -101,13 +60,13 @@ def indent(text: str) -> str:
     return "  " + text
 
 
-def send_mail(inbox: Inbox, secret: str, command: str = "demo hello") -> str:
+def send_mail(mailbox: Mailbox, secret: str, command: str = "demo hello") -> str:
     """Each mail has an id of its own, or the second would count as a repeat of the first."""
     head = f"From: {WRITER}\\nMessage-ID: <{{time.time()}}@localhost>\\nSubject: Skadi"
     return python(
         "import smtplib, time; "
-        f"smtplib.SMTP({dumps(reachable(inbox.host))}, {inbox.port}).sendmail("
-        f'"{WRITER}", "{inbox.address(secret)}", f"{head}\\n\\n{command}\\n")'
+        f"smtplib.SMTP({dumps(reachable(mailbox.host))}, {mailbox.port}).sendmail("
+        f'"{WRITER}", "{mailbox.address(secret)}", f"{head}\\n\\n{command}\\n")'
     )
 
 
@@ -116,7 +75,8 @@ def read_mail(outbox: Path) -> str:
         "import email.policy, glob, os; "
         f"newest = max(glob.glob({dumps(f'{outbox}/new/*')}), key=os.path.getmtime); "
         'mail = email.message_from_bytes(open(newest, "rb").read(), policy=email.policy.default); '
-        'print(mail.get_body(("plain",)).get_content())'
+        # The first line and the blank one below it are a mark for whoever quotes the answer.
+        'print(*mail.get_body(("plain",)).get_content().splitlines()[2:], sep="\\n")'
     )
 
 

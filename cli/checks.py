@@ -1,11 +1,9 @@
-"""What `check` looks at: folder, database, broker, clocks, HTTP."""
+"""What `check` looks at: database, broker, clocks, HTTP."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -13,12 +11,14 @@ from urllib.request import urlopen
 
 import orjson
 
-from cli.banner import http_address, is_loopback
-from cli.finding import Finding
+from cli.folder import check_file, database_file
+from cli.places import http_address
 from core.broker.wire import Wire
 from core.errors import SkadiError
 from core.model import utc_now
 from core.settings import Settings
+from core.settings.finding import Finding
+from core.settings.hosts import is_loopback
 from core.store import Store, revision
 
 OLDEST_REDIS = (6, 2)
@@ -27,24 +27,14 @@ CLOCK_SLACK = 2.0
 PATIENCE = 5.0
 
 
-def check_folder(settings: Settings) -> Iterator[Finding]:
-    """Of what is not there yet, the nearest folder above it: the start makes the rest."""
-    place = settings.data
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-        yield Finding("ok", "data folder", str(settings.data))
-    else:
-        todo = "Let this user write there, or name another folder: SKADI_DATA."
-        yield Finding("fail", "data folder", f"{settings.data} cannot be written.", todo)
-
-
 async def check_database(settings: Settings, clocks: dict[str, float]) -> AsyncIterator[Finding]:
     url = settings.store_url
-    file = Path(url.partition("///")[2].partition("?")[0]) if url.startswith("sqlite") else None
+    file = database_file(settings)
     if file and not file.exists():
         yield Finding("ok", "database", f"SQLite in {file}; it is made at the first start.")
         return
+    for finding in check_file(settings):
+        yield finding
     try:
         store = await Store.open(url)
         try:

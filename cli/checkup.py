@@ -8,12 +8,13 @@ from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from typing import Any, get_type_hints
 
-from cli.checks import check_broker, check_clocks, check_database, check_folder, check_web
+from cli.checks import check_broker, check_clocks, check_database, check_web
 from cli.desk import Answer, Json, program, refusal, say
-from cli.finding import Finding
+from cli.folder import check_folder
 from core.durations import spell_period
 from core.errors import SettingsError, SkadiError
 from core.settings import Secret, Settings
+from core.settings.finding import Finding
 from core.settings.values import KIB, MIB, Size
 
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
@@ -65,30 +66,14 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 def check_adapters(settings: Settings) -> Iterator[Finding]:
+    # Adapters bring their libraries along, which other commands need not load.
+    from cli.platforms import check_section
+
     if not settings.adapters:
         todo = "Add a section [adapters.<name>] to settings.toml."
         yield Finding("warn", "adapters", "No place to talk is configured, only HTTP.", todo)
     for name in settings.adapters:
-        try:
-            kind, options = options_of(name, settings)
-            if kind == "smtp":
-                from cli.inbox import check_inbox
-
-                yield from check_inbox(name, options, settings)
-            else:
-                yield Finding("ok", name, f"{kind} is configured.")
-        except SettingsError as error:
-            yield Finding("fail", name, str(error))
-
-
-def options_of(name: str, settings: Settings) -> tuple[str, Any]:
-    """The kind of an adapter and what it makes of its section. Raises SettingsError."""
-    # Adapters bring their libraries along, which other commands need not load.
-    from adapters import find_module, read_options
-
-    values = dict(settings.adapters[name])
-    kind = str(values.pop("kind", name))
-    return kind, read_options(find_module(name, kind).Options, name, values)
+        yield from check_section(name, settings)
 
 
 # What is in use.
@@ -101,17 +86,20 @@ def shown(settings: Settings) -> Iterator[tuple[str, str]]:
         if is_dataclass(value):
             yield from shown_section(field.name, value)
         elif field.name != "adapters":
-            yield field.name, spell(value)
+            yield field.name, spell_setting(value)
     for name in settings.adapters:
         yield from shown_adapter(name, settings)
 
 
 def shown_defaults(settings: Settings) -> Iterator[tuple[str, str]]:
     """The same, had nobody set anything."""
+    from cli.platforms import read_section
+
     yield from shown(Settings(data=settings.data))
     for name in settings.adapters:
         try:
-            yield from shown_section(f"adapters.{name}", type(options_of(name, settings)[1])())
+            platform, _ = read_section(name, settings)
+            yield from shown_section(f"adapters.{name}", platform.Options())
         except (SettingsError, TypeError):  # TypeError: something must be set
             continue
 
@@ -119,19 +107,21 @@ def shown_defaults(settings: Settings) -> Iterator[tuple[str, str]]:
 def shown_section(name: str, section: Any) -> Iterator[tuple[str, str]]:
     for key, kind in get_type_hints(type(section), include_extras=True).items():
         value = getattr(section, key)
-        yield f"{name}.{key}", spell_size(value) if kind is Size else spell(value)
+        yield f"{name}.{key}", spell_size(value) if kind is Size else spell_setting(value)
 
 
 def shown_adapter(name: str, settings: Settings) -> Iterator[tuple[str, str]]:
+    from cli.platforms import kind_of, read_section
+
     try:
-        kind, options = options_of(name, settings)
+        _, options = read_section(name, settings)
     except SettingsError:
         return
-    yield f"adapters.{name}.kind", kind
+    yield f"adapters.{name}.kind", kind_of(name, settings)
     yield from shown_section(f"adapters.{name}", options)
 
 
-def spell(value: object) -> str:
+def spell_setting(value: object) -> str:
     match value:
         case Secret():
             return "(set)" if value else "(empty)"

@@ -9,12 +9,13 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from cli.banner import Places, banner, http_address
+from cli.banner import banner
+from cli.places import Places, http_address
 from core.accounts import Accounts
 from core.agents import Agents
 from core.chat import Abilities, Inbox, Message, Reply, Thread
@@ -26,6 +27,8 @@ from core.settings import Settings
 NAME = "demo"
 PAUSE = 1.0
 """Seconds before an agent that ended is started again."""
+BAD_TOKEN = 3
+"""The status with which an agent ends whose token the server does not know."""
 
 MARKUP = str.maketrans("", "", "*`")
 
@@ -65,10 +68,11 @@ log = logging.getLogger("demo")
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the pasted lines hold; kept in a file, so that they work after the next start too."""
+    """What the pasted lines hold, and the agent; kept in a file, so that they go on working."""
 
     token: str = ""
     mail: str = ""
+    agent: str = ""
 
 
 class Demo:
@@ -78,11 +82,13 @@ class Demo:
 
     def __init__(self, accounts: Accounts, agents: Agents, settings: Settings, code: Path) -> None:
         # It brings the libraries of mail along, which without a demo may not be needed.
-        from cli.inbox import find_inbox
+        from cli.platforms import find_mailbox
 
         self._accounts = accounts
         self._agents = agents
-        self._places = Places(http_address(settings.web), find_inbox(settings), settings.data, code)
+        self._places = Places(
+            http_address(settings.web), find_mailbox(settings), settings.data, code
+        )
         self._folder = settings.data / NAME
 
     # What goes on, on the screen.
@@ -102,14 +108,21 @@ class Demo:
 
     async def run(self, doors: Sequence[asyncio.Event]) -> None:
         """`doors` are open before people are sent there."""
-        account = await self._account()
-        secrets = await self._secrets(account)
-        token = await self._agent_token(account)
-        self._write_menu()
         for door in doors:
             await door.wait()
+        account = await self._account()
+        secrets = await self._secrets(account)
+        self._write_menu()
         print(banner(self._places, secrets.token, secrets.mail), flush=True)
-        await self._keep_agent(token)
+        await self._keep_agent(secrets.agent)
+        # Somebody else was given its token, and is left with it.
+        secrets = replace(secrets, agent=await self._agent_token(account, ""))
+        write_secrets(self._folder / "secrets.json", secrets)
+        await self._keep_agent(secrets.agent)
+        log.warning(
+            "the demo agent lost its token again and stays away; the next start may mend it"
+        )
+        await asyncio.get_running_loop().create_future()
 
     async def _account(self) -> Account:
         try:
@@ -117,19 +130,21 @@ class Demo:
         except NotFound:
             return await self._accounts.add(NAME)
 
-    async def _agent_token(self, account: Account) -> str:
+    async def _agent_token(self, account: Account, kept: str) -> str:
+        """The one that was kept, if there is one and its agent; else a new one."""
         try:
             agent = await self._agents.find(account.id, NAME)
         except NotFound:
             _, token = await self._agents.enrol(account.id, NAME)
             return token
-        return await self._agents.rotate(account.id, agent.id)
+        return kept or await self._agents.rotate(account.id, agent.id)
 
     async def _secrets(self, account: Account) -> Secrets:
         kept = read_secrets(self._folder / "secrets.json")
         secrets = Secrets(
             await self._live("account", kept.token, account),
             await self._live("mail", kept.mail, account),
+            await self._agent_token(account, kept.agent),
         )
         write_secrets(self._folder / "secrets.json", secrets)
         return secrets
@@ -147,14 +162,16 @@ class Demo:
         (self._folder / "skadi.yml").write_text(menu, "utf-8")
 
     async def _keep_agent(self, token: str) -> None:
-        while True:
+        """Until its token is worth nothing any more."""
+        status = 0
+        while status != BAD_TOKEN:
             agent = await self._start_agent(token)
             try:
                 status = await agent.wait()
             except asyncio.CancelledError:
                 await end(agent)
                 raise
-            log.warning("the demo agent ended (%d) and is started again", status)
+            log.warning("the demo agent ended with status %d", status)
             await asyncio.sleep(PAUSE)
 
     async def _start_agent(self, token: str) -> Process:

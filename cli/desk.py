@@ -29,6 +29,7 @@ from core.settings import Settings
 from core.store import Store
 
 REFUSED = 1
+UNSEEN = "\ufffd"
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 Row = Mapping[str, object]
 
@@ -116,7 +117,7 @@ def say(answer: Answer, as_json: bool) -> None:
     if as_json:
         print(orjson.dumps(answer.data, default=str, option=orjson.OPT_INDENT_2).decode())
     else:
-        print(answer.text, file=sys.stderr if answer.refused else sys.stdout)
+        print(shown(answer.text), file=sys.stderr if answer.refused else sys.stdout)
     if answer.failed:
         raise typer.Exit(REFUSED)
 
@@ -163,7 +164,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def spell(value: object) -> str:
-    """A value as a cell of a table; moments in UTC, to the second."""
+    """A value as a cell of a table, on one line; moments in UTC, to the second."""
     match value:
         case None | "":
             return "-"
@@ -171,12 +172,20 @@ def spell(value: object) -> str:
             return "yes" if value else "no"
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+    return shown(str(value)).replace("\n", UNSEEN)
+
+
+def shown(text: str) -> str:
+    """Without what would command a terminal: names and remarks are written by strangers."""
+    return "".join(c if c.isprintable() or c == "\n" else UNSEEN for c in text)
 
 
 def duration(text: str) -> timedelta:
-    """For an option: `720h`, or `30d`."""
+    """For an option: `720h`, or `30d`; nought or less is none."""
     try:
-        return parse_period(text)
-    except ValueError as error:
-        raise typer.BadParameter('a duration like "30d", "720h" or "90m"') from error
+        length = parse_period(text)
+    except ValueError:
+        length = timedelta()
+    if length <= timedelta():
+        raise typer.BadParameter('a duration like "30d", "720h" or "90m"')
+    return length

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.accounts import Who
+from cli.accounts import Who, called
 from cli.desk import Answer, Desk, Row, command, listing
 from core.errors import Invalid, NotFound
 from core.model import Identity
@@ -38,11 +38,21 @@ async def add(
     """Let a person of a platform speak for an account, without a link code."""
     owner = await desk.accounts.find(account)
     demand_platform(platform, desk.settings)
-    if platform == "smtp" and "/" not in subject:
-        subject = f"-/{subject}"
+    subject = read_subject(platform, subject)
     identity = await desk.accounts.add_identity(owner.id, platform, subject, name)
-    text = f"{platform} {subject} speaks for {owner.name} now."
+    text = f"{platform} {subject} speaks for {called(owner)} now."
     return Answer(identity_row(identity, owner.name), text)
+
+
+def read_subject(platform: str, text: str) -> str:
+    """As the platform's messages will name their sender."""
+    # Adapters bring their libraries along, which the other commands need not load.
+    from adapters import find_module
+
+    subject: str | None = find_module(platform, platform).read_subject(text)
+    if subject is None:
+        raise Invalid(f"{text} is nobody's address on {platform}.")
+    return subject
 
 
 def demand_platform(platform: str, settings: Settings) -> None:
@@ -84,6 +94,8 @@ async def remove(
         raise NotFound(text, code="IdentityNotFound")
     found = known[identity]
     owner = await desk.accounts.get(found.account_id)
-    await desk.accounts.remove_identity(owner.id, found.id)
-    text = f"{found.platform} {found.subject} speaks for {owner.name} no longer."
+    homeless = await desk.accounts.remove_identity(owner.id, found.id)
+    text = f"{found.platform} {found.subject} speaks for {called(owner)} no longer."
+    if homeless:
+        text += " The home set from there is gone: somebody has to say `home` anew."
     return Answer(identity_row(found, owner.name), text)

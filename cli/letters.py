@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.desk import Answer, Desk, Row, command, listing
-from core.errors import NotFound
+from cli.desk import Answer, Desk, Row, command, listing, spell
 from core.model import Delivery
 
 letters = typer.Typer(help="Answers that could not be delivered.")
@@ -42,12 +41,10 @@ async def show(
 @command(letters, "show")
 async def show_one(desk: Desk, letter: Which) -> Answer:
     """Show one of them whole."""
-    found = [each for each in await desk.letters.list(None, 100_000) if each.id == letter]
-    if not found:
-        text = f"There is no undelivered letter {letter}. See: letters list"
-        raise NotFound(text, code="LetterNotFound")
-    row = {**letter_row(found[0]), "account_id": found[0].account_id, "thread": found[0].thread}
-    return Answer(row, "\n".join(f"{key:<11} {value}" for key, value in row.items()))
+    found = await desk.letters.get(letter)
+    row = {**letter_row(found), "account_id": found.account_id, "thread": found.thread}
+    shown = {**letter_row(found), "account": found.account_id, "thread": found.thread.thread_id}
+    return Answer(row, "\n".join(f"{key:<11} {spell(value)}" for key, value in shown.items()))
 
 
 @command(letters, "retry")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 from cli.process import Misuse, Role
 from core.chat import Listener
 from core.errors import SettingsError
 from core.settings import COMMANDS, Settings, unknown
+from core.settings.hosts import advice
+
+log = logging.getLogger(__name__)
 
 
 def choose_roles(words: Sequence[str], roles: Mapping[str, Role], settings: Settings) -> list[str]:
@@ -26,11 +31,19 @@ def choose_roles(words: Sequence[str], roles: Mapping[str, Role], settings: Sett
 
 
 async def listen(listener: Listener) -> None:
+    introducing = asyncio.create_task(introduce(listener))
     try:
         await listener.listen()
     except OSError as error:
-        section = f"[adapters.{listener.name}]"
-        setting = f"SKADI_ADAPTERS__{listener.name.upper()}__PORT"
         raise SettingsError(
-            f"{section} cannot listen: {error.strerror or error}. Choose another port: {setting}."
+            f"[adapters.{listener.name}] cannot listen: {error.strerror or error}. "
+            + advice(error, f"SKADI_ADAPTERS__{listener.name.upper()}")
         ) from error
+    finally:
+        introducing.cancel()
+
+
+async def introduce(listener: Listener) -> None:
+    """Say in the log where it is, as soon as it is there."""
+    await listener.ready.wait()
+    log.info("%s: %s", listener.name, listener.describe())

@@ -14,10 +14,12 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cli.connection import Connection
 from core.broker import Broker
 from core.errors import SettingsError, SkadiError, Unavailable
 from core.model import utc_now
 from core.settings import Web
+from core.settings.hosts import advice
 from web.door import Door
 
 BACKLOG = 4096
@@ -125,7 +127,7 @@ def on_stopping(stop: Callable[[], None]) -> Iterator[None]:
 def configure(app: ASGIApp, web: Web) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -148,7 +150,7 @@ async def listen(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         raise SettingsError(
             f"[web] HTTP cannot listen on {host}:{port}: {error.strerror or error}. "
-            "Does Skadi run already? Choose another port with SKADI_WEB__PORT."
+            + advice(error, "SKADI_WEB")
         ) from error
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.accounts import Who
+from cli.accounts import Who, called
 from cli.agents import shown_once
 from cli.desk import Answer, Desk, Row, command, duration, listing
 from core.errors import Invalid
@@ -55,7 +55,7 @@ async def make(
     expires: timedelta | None,
     scopes: Sequence[str] = (),
 ) -> tuple[dict[str, object], str]:
-    ends = utc_now() + expires if expires else None
+    ends = utc_now() + expires if expires is not None else None
     account_id = owner.id if owner else None
     token, secret = await desk.accounts.add_token(kind, account_id, name, ends, scopes)
     names = {owner.id: owner.name} if owner else {}
@@ -69,7 +69,7 @@ async def add_account(
     """A token that speaks for one account: programs, CI pipelines. Without --scope it may do everything."""
     owner = await desk.accounts.find(account)
     row, secret = await make(desk, "account", owner, name, expires, scope)
-    return Answer(row, f"This token speaks for {owner.name}:{shown_once(secret)}")
+    return Answer(row, f"This token speaks for {called(owner)}:{shown_once(secret)}")
 
 
 @command(adding, "system")
@@ -83,15 +83,15 @@ async def add_system(desk: Desk, name: Name, expires: Expires = None) -> Answer:
 async def add_mail(desk: Desk, account: Who, name: Name, expires: Expires = None) -> Answer:
     """A secret mail address: what is written to it commands the account's agents."""
     # It brings the libraries of mail along, which the other commands need not load.
-    from cli.inbox import find_inbox
+    from cli.platforms import find_mailbox
 
     owner = await desk.accounts.find(account)
-    inbox = find_inbox(desk.settings)
-    if inbox is None:
-        raise Invalid("No mail is taken: there is no section [adapters.smtp] in the settings.")
+    mailbox = find_mailbox(desk.settings)
+    if mailbox is None:
+        raise Invalid("No mail is taken: no section [adapters.<name>] in the settings does.")
     row, secret = await make(desk, "mail", owner, name, expires)
-    address = inbox.address(secret)
-    text = f"Mail to this address commands the agents of {owner.name}:{shown_once(address)}"
+    address = mailbox.address(secret)
+    text = f"Mail to this address commands the agents of {called(owner)}:{shown_once(address)}"
     return Answer({**row, "address": address}, text)
 
 

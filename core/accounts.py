@@ -23,6 +23,7 @@ CODE_LENGTH = 9
 CODE_LIFE = timedelta(minutes=10)
 CODE_TRIES = 5
 LONGEST_UID = 20
+BY_ID = "id:"
 PREFIXES = {"account": "ska_", "system": "sks_"}
 MAIL_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -55,25 +56,26 @@ class Accounts:
 
     async def get(self, account_id: str) -> Account:
         known = await self._memory.recall(
-            f"account:{account_id}", lambda: self._store.get(account_id)
+            ("account", account_id), lambda: self._store.get(account_id)
         )
         if known is None:
             raise NotFound("There is no such account.", code="AccountNotFound", account=account_id)
         return known
 
     async def find(self, name_or_id: str) -> Account:
-        """For the operator: by id, or by a name that only one account has."""
-        if account := await self._store.get(name_or_id):
-            return account
-        named = [account for account in await self._store.list() if account.name == name_or_id]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            ids = ", ".join(account.id for account in named)
-            raise Invalid(f"Several accounts are called {name_or_id}: {ids}.", code="Ambiguous")
-        raise NotFound(
-            f"There is no account {name_or_id}.", code="AccountNotFound", account=name_or_id
-        )
+        """For the operator: by the name or id that only one account has, or by `id:` and its id.
+
+        Upstream systems choose ids, so that one account's may be the name of another."""
+        ids = {name_or_id, name_or_id.removeprefix(BY_ID)}
+        found = await self._store.find(ids, name_or_id)
+        if not found:
+            raise NotFound(
+                f"There is no account {name_or_id}.", code="AccountNotFound", account=name_or_id
+            )
+        if len(found) > 1:
+            meant = ", ".join(f"{BY_ID}{account.id}" for account in found)
+            raise Invalid(f"{name_or_id} may be one of several: {meant}.", code="Ambiguous")
+        return found[0]
 
     async def set_language(self, account_id: str, language: str) -> None:
         await self._store.set_language(account_id, _language(language))
@@ -196,9 +198,14 @@ class Accounts:
         token = await self._store.token_named(token_id) if kind == "token" else None
         return token is not None and self._holds(token)
 
+    async def speaks(self, account_id: str, platform: str, subject: str) -> bool:
+        """core.chat.Keyring: whether nobody else's account has this person."""
+        identity = await self._store.identity(platform, subject)
+        return identity is None or identity.account_id == account_id
+
     async def _valid(self, secret: str) -> Token | None:
         hashed = hash_secret(secret)
-        token = await self._memory.recall(f"token:{hashed}", lambda: self._store.token(hashed))
+        token = await self._memory.recall(("token", hashed), lambda: self._store.token(hashed))
         return token if token and self._holds(token) else None
 
     def _holds(self, token: Token) -> bool:
@@ -210,7 +217,7 @@ class Accounts:
         """The account an upstream system names by its own user id, made when it first does."""
         if not uid or len(uid) > LONGEST_UID or "\0" in uid:
             raise Invalid(f"A user_id has 1 to {LONGEST_UID} characters.")
-        if known := await self._memory.recall(f"account:{uid}", lambda: self._store.get(uid)):
+        if known := await self._memory.recall(("account", uid), lambda: self._store.get(uid)):
             return known
         try:
             return await self.add(uid if uid.strip() else repr(uid), account_id=uid)
@@ -237,13 +244,9 @@ class Accounts:
 
     async def home(self, account_id: str) -> Thread | None:
         channel = await self._memory.recall(
-            f"home:{account_id}", lambda: self._store.home(account_id), keep_none=True
+            ("home", account_id), lambda: self._store.home(account_id), keep_none=True
         )
         return replace(channel.thread) if channel else None
-
-
-Keyring = Accounts
-"""Accounts are the keyring that adapters are given."""
 
 
 def hash_secret(secret: str) -> str:

@@ -13,7 +13,7 @@ from unicodedata import normalize
 from core.accounts import Accounts, hash_secret
 from core.broker import Broker, Sign
 from core.enrolment import Enrolment, Way, new_token
-from core.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
+from core.errors import Conflict, Invalid, NotFound, SkadiError, Unauthorized, Unavailable
 from core.hellos import Hellos
 from core.journals import Journals
 from core.memory import Memory
@@ -33,6 +33,8 @@ from core.text import clean
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 50
+LONGEST_TYPED = 4 * LONGEST_NAME
+"""Before its accents are joined to their letters, which takes the square of the time for their number."""
 LONGEST_REMARK = 250
 LONGEST_MESSAGE = 4096
 MOST_SIGNS = 50_000
@@ -97,7 +99,7 @@ class Agents:
         return name, "" if alias == name else alias
 
     def _check_name(self, name: str, code: str) -> str:
-        name = normalize("NFC", name)
+        name = _compose(name)
         if len(name) > LONGEST_NAME or not name.isprintable() or any(c.isspace() for c in name):
             hint = f"A name has 1 to {LONGEST_NAME} characters and no blanks."
             raise Invalid(hint, code=code, name=name[:LONGEST_NAME])
@@ -112,20 +114,21 @@ class Agents:
         return await self._store.agents.list(None)
 
     async def get(self, account_id: str, agent_id: str) -> Agent:
-        key = f"agent:{account_id}:{agent_id}"
+        key = ("agent", account_id, agent_id)
         agent = await self._memory.recall(key, lambda: self._store.agents.get(account_id, agent_id))
-        if agent is None:
+        if agent is None or agent.account_id != account_id:
             raise NotFound("There is no such agent.", code="AgentNotFound", agent=agent_id, near=[])
         return agent
 
     async def find(self, account_id: str, name: str) -> Agent:
         """By name or alias, exactly; NotFound (AgentNotFound) says which are near."""
-        name = normalize("NFC", name)
-        key = f"name:{account_id}:{name}"
+        name = _compose(name)
+        if len(name) > LONGEST_NAME:
+            raise _no_agent(name[:LONGEST_NAME] + "…", near=[])
+        key = ("name", account_id, name)
         agent = await self._memory.recall(key, lambda: self._store.agents.named(account_id, name))
-        if agent is None:
-            near = await self._near(account_id, name)
-            raise NotFound(f"There is no agent {name}.", code="AgentNotFound", name=name, near=near)
+        if agent is None or agent.account_id != account_id:
+            raise _no_agent(name, await self._near(account_id, name))
         return agent
 
     async def _near(self, account_id: str, name: str) -> Sequence[str]:
@@ -267,7 +270,7 @@ class Agents:
 
         `out` and `take` ask the broker for more (see Broker.sign); `sign` was given in its place just now."""
         hashed = hash_secret(token)
-        agent = self._memory.get(f"bearer:{hashed}") or await self._look_up(hashed)
+        agent = self._memory.get(("bearer", hashed)) or await self._look_up(hashed)
         try:
             if sign is None:
                 sign = await self._sign(agent.id, out=out, take=take)
@@ -298,7 +301,7 @@ class Agents:
         a poll that is held, as its signs of life are given in its place. Raises like authenticate."""
         await self._memory.refresh()
         hashed = hash_secret(token)
-        return self._memory.get(f"bearer:{hashed}") or await self._look_up(hashed)
+        return self._memory.get(("bearer", hashed)) or await self._look_up(hashed)
 
     def was_away(self, sign: Sign) -> bool:
         """Whether the silence before this sign was so long that the owner may have been told."""
@@ -312,13 +315,19 @@ class Agents:
         return await self._look_up(hashed)
 
     async def _look_up(self, hashed: str) -> Agent:
-        bearer = f"bearer:{hashed}"
+        bearer = ("bearer", hashed)
         agent = await self._memory.recall(bearer, lambda: self._read(hashed))
         if agent is None:
-            raise Unauthorized("The token is missing or not known.")
+            raise await self._unknown()
         if self._memory.get(bearer):  # then those who name it by its id need not look either
-            self._memory.put(f"agent:{agent.account_id}:{agent.id}", agent)
+            self._memory.put(("agent", agent.account_id, agent.id), agent)
         return agent
+
+    async def _unknown(self) -> SkadiError:
+        """Old agents end for good on a 401, all of them, if the database is not the one it should be."""
+        if await self._store.agents.exist():
+            return Unauthorized("The token is missing or not known.")
+        return Unavailable("The database knows no agent at all. Is it the right one?")
 
     async def _read(self, hashed: str) -> Agent | None:
         agent = await self._store.agents.holding(hashed)
@@ -386,6 +395,15 @@ PLAIN_WORDS = {
 
 def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _compose(name: str) -> str:
+    """Each letter as one with its accents. What is too long for any name stays as it is."""
+    return name if len(name) > LONGEST_TYPED else normalize("NFC", name)
+
+
+def _no_agent(name: str, near: Sequence[str]) -> NotFound:
+    return NotFound(f"There is no agent {name}.", code="AgentNotFound", name=name, near=near)
 
 
 def _letters(name: str) -> str:

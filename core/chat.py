@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 Proof = Literal["signed", "token", "dkim", "auth"]
@@ -140,6 +141,32 @@ It raises nothing that is the sender's fault (refusals are replies); what it rai
 and the adapter must let the platform try again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """Where whoever holds a secret (a token of the kind `mail`) hands in commands. `outbox`: the
+    Maildir of the answers, if they go into one."""
+
+    host: str
+    port: int
+    local: str
+    domain: str
+    outbox: Path | None
+
+    def address(self, secret: str) -> str:
+        """The address that commands the account of that secret."""
+        return f"{self.local}+{secret}@{self.domain}"
+
+
+class Secrets(Protocol):
+    """By which the accounts of ours can tell that it is we who call."""
+
+    async def show(self, account_id: str) -> str | None:
+        """The newest, to be shown to its owner; None: that was done before."""
+
+    async def rotate(self, account_id: str) -> str:
+        """A new one, shown."""
+
+
 class Notebook(Protocol):
     """What an adapter remembers, in its own room, across processes and restarts."""
 
@@ -162,6 +189,9 @@ class Keyring(Protocol):
 
     async def alive(self, requested_by: str) -> bool:
         """Whether `token:<id>` still speaks for anybody."""
+
+    async def speaks(self, account_id: str, platform: str, subject: str) -> bool:
+        """Whether the account may speak as this person: nobody else's identity is."""
 
 
 class Adapter(Protocol):

@@ -7,12 +7,10 @@ from typing import Any
 
 import orjson
 
-from core.broker import JOB_STREAM, MESSAGE_STREAM, News
+from core.broker import ANSWER_STREAM, JOB_STREAM, MESSAGE_STREAM, News
 from core.model import EventJobStatus, EventMessage, Job
 
-ANSWER_STREAM = "skadi:answer"
-"""Among ourselves: answers that are to be delivered. They are no events, and nobody else's business."""
-LONGEST_RESULT = 8192
+LONGEST_IN_NEWS = 8192
 """Bytes of a result that travel with an event; the whole is at /api/jobs/{id}."""
 
 MOMENTS = (
@@ -49,8 +47,8 @@ def job_json(job: Job) -> dict[str, Any]:
 def short_json(job: Job) -> dict[str, Any]:
     """The same with so much of the result as travels beside other things."""
     fields = job_json(job)
-    if len(job.result) > LONGEST_RESULT // 4:
-        result, cut = clip(job.result, LONGEST_RESULT)
+    if len(job.result) > LONGEST_IN_NEWS // 4:
+        result, cut = clip(job.result, LONGEST_IN_NEWS)
         fields["result"] = result
         if cut:
             fields["result_cut"] = True

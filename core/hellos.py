@@ -57,7 +57,7 @@ class Hellos:
     async def of(self, agent: Agent) -> Hello | None:
         """None: an old agent, or one that has not been there yet. No SQL for what is remembered."""
         return await self._memory.recall(
-            f"hello:{agent.id}", lambda: self._store.get(agent.id), keep_none=True
+            ("hello", agent.id), lambda: self._store.get(agent.id), keep_none=True
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
+from core import settings
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker, Sign
@@ -16,16 +17,15 @@ from core.chat import Adapter, Caller, Thread
 from core.errors import Conflict, Invalid, NotFound, SkadiError, Unavailable
 from core.events import clip
 from core.model import Agent, Clock, Job, JobStatus, Mover, Times, is_id, new_id, utc_now
-from core.output import LONGEST as LONGEST_OUTPUT
 from core.output import Output
 from core.store import AddJob, Batch, CancelJob, MoveJob, Postponed, Store
 from core.text import clean, is_encodable
 
 log = logging.getLogger(__name__)
 
-LONGEST_COMMAND = 4096  # characters
+DEFAULTS = settings.Jobs()
+LONGEST_SOURCE = 100  # characters; so much of it is kept
 LONGEST_CALLBACK = 1000  # characters
-LONGEST_RESULT = 1024 * 1024  # bytes
 LONGEST_DELAY = timedelta(days=3660)
 UNBEGUN = "canceled before it reached the agent"
 LOST = "\n… (cut: the output was longer than {size} bytes)"
@@ -65,9 +65,9 @@ class Jobs:
         clock: Clock = utc_now,
         times: Times | None = None,
         adapters: Mapping[str, Adapter] | None = None,
-        command_limit: int = LONGEST_COMMAND,
-        result_limit: int = LONGEST_RESULT,
-        output_limit: int = LONGEST_OUTPUT,
+        command_limit: int = DEFAULTS.command_limit,
+        result_limit: int = DEFAULTS.result_limit,
+        output_limit: int = DEFAULTS.output_limit,
     ) -> None:
         self._store = store
         self._broker = broker
@@ -111,7 +111,7 @@ class Jobs:
         acceptance. Invalid: InvalidMessage, InvalidAgent (offline, switched off), InvalidDuration."""
         self._check(account_id, agent, command, callback)
         if delay is not None and delay > LONGEST_DELAY:
-            raise Invalid("That is too far away.", code="InvalidDuration")
+            raise Invalid("A job may be delayed by ten years at most.", code="InvalidDuration")
         later = delay is not None and delay > timedelta()
         if key and (known := await self._known(account_id, key)):
             return known
@@ -124,7 +124,7 @@ class Jobs:
             agent_id=agent.id,
             agent_name=agent.name,
             command=command,
-            source=source[:100],
+            source=source[:LONGEST_SOURCE],
             callback=callback,
             status=JobStatus.DELAYED if later else JobStatus.QUEUING,
             requested_by=requested_by[:40],
@@ -355,6 +355,12 @@ class Jobs:
             await self.call_off_lost(agent, claimed.journal, [claimed.id])
         except SkadiError as error:
             log.warning("Job %s could not be given back: %s", claimed.id, error)
+
+    async def expect(self, agent: Agent, job_id: str, verb: Verb) -> None:
+        """Raises where `report` would, before much is read for it."""
+        await self._store.jobs.foresee(
+            MoveJob(job_id, STATUS_OF[verb], "agent", agent.id), self._clock()
+        )
 
     async def report(self, agent: Agent, job_id: str, verb: Verb, result: str) -> None:
         """What became of a job. Never refused for its output, which is cut to the limit.

@@ -13,6 +13,8 @@ from core.broker import Broker
 from core.errors import Unavailable
 
 T = TypeVar("T")
+Key = tuple[str, ...]
+"""What kind of fact, then what names it. Names come from tenants, so that no sign of a text can part them."""
 MOST = 100_000
 FRESH = 0.1
 """Seconds for which the epoch that the broker named last is believed without asking again."""
@@ -38,7 +40,7 @@ class Memory:
         self._truth = facts
         self._broker = broker
         self._seconds = seconds
-        self._facts: OrderedDict[str, Any] = OrderedDict()
+        self._facts: OrderedDict[Key, Any] = OrderedDict()
         self._epoch: int | None = None
         self._heard_at = -inf
 
@@ -89,16 +91,16 @@ class Memory:
             self._facts, self._epoch = OrderedDict(), epoch
         self._heard_at = self._seconds()
 
-    def get(self, key: str) -> Any | None:
+    def get(self, key: Key) -> Any | None:
         return self._facts.get(key)
 
-    def put(self, key: str, fact: object) -> None:
+    def put(self, key: Key, fact: object) -> None:
         self._facts[key] = fact
         if len(self._facts) > MOST:
             self._facts.popitem(last=False)
 
     async def recall(
-        self, key: str, look_up: Callable[[], Awaitable[T | None]], *, keep_none: bool = False
+        self, key: Key, look_up: Callable[[], Awaitable[T | None]], *, keep_none: bool = False
     ) -> T | None:
         if key in self._facts:
             known: T | None = self._facts[key]

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from core.chat import Level, Thread
+from core.settings import Jobs
 
 Clock = Callable[[], datetime]
 
@@ -103,8 +104,8 @@ MOVES: Mapping[tuple[JobStatus, JobStatus], frozenset[Mover]] = {
 class Times:
     """How long we wait, each a setting."""
 
-    offline_after: timedelta = timedelta(minutes=3)
-    lease: timedelta = timedelta(minutes=10)
+    offline_after: timedelta = Jobs().offline_after
+    lease: timedelta = Jobs().lease
 
 
 WHEN_DUE: Mapping[JobStatus, Callable[[Times], timedelta | None]] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from core import settings
 from core.accounts import Accounts
 from core.broker import Broker
 from core.chat import Abilities, Adapter, DeliveryError, Published, Reply, Thread
@@ -20,6 +21,8 @@ from core.model import ACTIVE, FINAL, Clock, Delivery, EventMessage, Job, new_id
 from core.output import Output
 from core.store import Store
 from core.store.rows import thread_key
+
+DEFAULTS = settings.Notifier()
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +48,11 @@ class Phrase(Protocol):
 class Patience:
     """How hard we try. `lease`: how long one try may take."""
 
-    lease: timedelta = timedelta(seconds=60)
-    first_pause: timedelta = timedelta(seconds=2)
-    longest_pause: timedelta = timedelta(minutes=10)
-    give_up_after: timedelta = timedelta(days=1)
-    look: float = 2.0
+    lease: timedelta = DEFAULTS.lease
+    first_pause: timedelta = DEFAULTS.first_pause
+    longest_pause: timedelta = DEFAULTS.longest_pause
+    give_up_after: timedelta = DEFAULTS.give_up
+    look: float = DEFAULTS.look.total_seconds()
     """Seconds between two looks at what is due in the database, whatever the hints say."""
     brings: int = 500
     """Deliveries that one look brings along."""
@@ -130,7 +133,7 @@ class Notifier:
             await asyncio.sleep(self._patience.look)
 
     async def tell_due(self) -> None:
-        """One look, told to the end; for tests and for the last moment of a process."""
+        """One look, told to the end."""
         await self._enqueue(await self._store.deliveries.due(self._clock(), self._patience.brings))
         while self._tasks:
             await asyncio.wait(self._tasks)

@@ -7,12 +7,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core import settings
 from core.chat import Adapter
 from core.errors import Invalid, NotFound
 from core.model import Agent, Clock, Job, JobStatus, is_id, utc_now
 from core.store import AddOutput, Store
 
-LONGEST = 1024 * 1024  # bytes
+LONGEST = settings.Jobs().output_limit  # bytes
 MOST_SEEN = 10_000
 HALVES = re.compile("[\ud800-\udfff]")
 """Of surrogate pairs: as long as what replaces them."""

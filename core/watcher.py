@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from core import settings
 from core.agents import Agents
 from core.broker import Broker
 from core.errors import Unavailable
@@ -18,6 +19,7 @@ from core.store import Store
 
 log = logging.getLogger(__name__)
 
+DEFAULTS = settings.Watcher()
 PAGE = 500
 FRESH = timedelta(seconds=5)
 """What is younger is still being said by who committed it."""
@@ -29,11 +31,11 @@ TOGETHER = 20
 class Timetable:
     """Seconds between two runs of each sweep."""
 
-    due: float = 1.0
-    absent: float = 5.0
-    remind: float = 5.0
-    facts: float = 1.0
-    tidy: float = 3600.0
+    due: float = DEFAULTS.due.total_seconds()
+    absent: float = DEFAULTS.absent.total_seconds()
+    remind: float = DEFAULTS.remind.total_seconds()
+    facts: float = DEFAULTS.facts.total_seconds()
+    tidy: float = DEFAULTS.tidy.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, Literal, TypeGuard
 
 from core.agents import Agents
 from core.durations import parse_duration
@@ -14,13 +15,13 @@ from core.jobs import Jobs
 from core.model import Agent, MessageType, Token, is_id
 from web.answer import ACCEPTED, CREATED, NO_CONTENT, Answer, in_json
 from web.auth import Auth
-from web.body import Bodies, text_of
+from web.body import Bodies
 from web.call import Call
+from web.fields import text_of
 from web.poll import Polls
 
 Verb = Literal["running", "succeed", "fail", "canceled"]
 VERBS = frozenset({"running", "succeed", "fail", "canceled"})
-LONGEST_DELAY = timedelta(days=3653)
 LONGEST_DURATION = 100
 UNITS = ("days", "hours", "minutes")
 
@@ -48,10 +49,11 @@ class AgentApi:
     async def report(self, call: Call) -> Answer:
         agent = await self._auth.agent(call)
         job_id, verb = call.param("id"), call.param("verb")
-        if verb not in VERBS or not is_id(job_id):
+        if not is_verb(verb) or not is_id(job_id):
             raise NotFound("This agent has no such job.")
-        result, more = await self._bodies.result(call)
-        await self._jobs.report(agent, job_id, cast(Verb, verb), result)
+        expect = partial(self._jobs.expect, agent, job_id, verb)
+        result, more = await self._bodies.result(call, agent.id, expect)
+        await self._jobs.report(agent, job_id, verb, result)
         if more:
             await self._bodies.drain(call)
         return NO_CONTENT
@@ -125,6 +127,10 @@ class SystemApi:
         return in_json(201, agent_json(agent) | {"secret": secret})
 
 
+def is_verb(text: str) -> TypeGuard[Verb]:
+    return text in VERBS
+
+
 def callback_of(fields: Mapping[str, Any], token: Token) -> str:
     """Who is told. An address is told the output as well, so that it takes a token that may read."""
     callback = text_of(fields, "callback")
@@ -163,12 +169,9 @@ def delay_of(fields: Mapping[str, Any]) -> timedelta:
         raise Invalid("A duration is required.", code="InvalidDuration")
     try:
         spelled = text_of(fields, "duration")
-        delay = read_duration(spelled) if spelled else added(fields)
+        return max(read_duration(spelled) if spelled else added(fields), timedelta())
     except (Invalid, TypeError, ValueError, OverflowError) as error:
         raise Invalid("The duration is not understood.", code="InvalidDuration") from error
-    if delay > LONGEST_DELAY:
-        raise Invalid("A job may be delayed by ten years at most.", code="InvalidDuration")
-    return max(delay, timedelta())
 
 
 def read_duration(text: str) -> timedelta:

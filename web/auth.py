@@ -88,8 +88,9 @@ def bearer(call: Call) -> str:
 
 
 def forwarded(call: Call, peer: str) -> str:
-    """What our own proxy says: it adds at the end. What stands before, anybody may have made up."""
-    claimed = call.header(b"x-forwarded-for").rpartition(b",")[2].strip().decode("latin-1")
+    """What our own proxy says: it adds at the end, some in a line of its own. What stands before,
+    anybody may have made up."""
+    claimed = call.last_header(b"x-forwarded-for").rpartition(b",")[2].strip().decode("latin-1")
     try:
         return str(ip_address(claimed))
     except ValueError:

@@ -39,6 +39,11 @@ class Call:
                 return found
         return b""
 
+    def last_header(self, name: bytes) -> bytes:
+        """The last one, where there may be several."""
+        found: list[bytes] = [value for key, value in self.scope["headers"] if key == name]
+        return found[-1] if found else b""
+
     def param(self, name: str) -> str:
         """What stands in the path in that place."""
         value: str = self.scope["path_params"][name]

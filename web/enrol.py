@@ -16,8 +16,9 @@ from core.errors import Invalid
 from core.model import Offer
 from web.answer import NO_CONTENT, Answer, answer, in_json
 from web.auth import Auth
-from web.body import Bodies, text_of
+from web.body import Bodies
 from web.call import Call
+from web.fields import text_of
 
 LONGEST_BODY = 4096
 """Bytes of an exchange: it is read before we know who calls."""

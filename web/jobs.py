@@ -11,19 +11,18 @@ from core.agents import Agents
 from core.errors import Invalid, NotFound
 from core.events import job_json, short_json
 from core.following import Following
-from core.jobs import Jobs
+from core.jobs import LONGEST_SOURCE, Jobs
 from core.messages import message_key
 from core.model import Agent, Job, JobStatus, Token, is_id
 from web.answer import Answer, in_json
 from web.api import callback_of, job_id_of
 from web.auth import Auth
-from web.body import Bodies, text_of
+from web.body import Bodies
 from web.call import Call, Gone
+from web.fields import text_of
 from web.poll import read_wait
 
 LONGEST_KEY = 255
-LONGEST_SOURCE = 100
-"""So much of it is kept."""
 USUAL_PAGE, LONGEST_PAGE = 20, 100
 
 

@@ -17,11 +17,14 @@ log = logging.getLogger(__name__)
 
 PAUSE = 0.02
 """Seconds from one look to the next; those whose turn comes meanwhile are looked after together."""
+FEWEST = 50
+"""Polls in one look at the least. Those who came together do not stay so: a look takes no more than
+twice its share of all, so that it holds up nobody else for more than a moment."""
 TOLD_AGAIN = 2.0
 """Seconds after which an agent is told again what to stop."""
+MOST_TOLD = 500
+"""Tellings that are remembered; then those that no longer count are forgotten."""
 NOTHING: frozenset[str] = frozenset()
-MOST = 500
-"""Polls in one look, so that it holds up nobody else for more than a moment."""
 
 
 @dataclass(eq=False, slots=True)
@@ -66,7 +69,7 @@ class Wishes:
         now = asyncio.get_running_loop().time()
         for job_id in job_ids:
             self._told[job_id] = now
-        if len(self._told) > MOST:
+        if len(self._told) > MOST_TOLD:
             self._told = {id: at for id, at in self._told.items() if at > now - TOLD_AGAIN}
 
 
@@ -108,7 +111,8 @@ class Rounds:
 
     def _take_turns(self, now: float) -> Sequence[Held]:
         due: list[Held] = []
-        while self._held and len(due) < MOST and (held := next(iter(self._held))).due <= now:
+        most = max(FEWEST, round(2 * len(self._held) * PAUSE / self._every))
+        while self._held and len(due) < most and (held := next(iter(self._held))).due <= now:
             held.due = now + self._every
             self._held.move_to_end(held)
             due.append(held)

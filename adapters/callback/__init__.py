@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import httpcore
 
@@ -21,11 +22,12 @@ from adapters import Surroundings
 from adapters.callback.address import Allowed, ForbiddenAddress, read_allowed, read_url
 from adapters.callback.line import GuardedBackend, make_resolver
 from adapters.callback.signature import Secrets, sign
-from core.chat import Abilities, DeliveryError, Published, Reply, Thread
+from core.chat import Abilities, DeliveryError, Notebook, Published, Reply, Thread
 from core.errors import SettingsError
+from core.settings.finding import Finding
 from core.settings.values import Names
 
-__all__ = ["Callback", "Options", "make"]
+__all__ = ["Callback", "Options", "check", "make", "read_subject", "secrets"]
 
 MOST_CONNECTIONS = 500
 KEPT_FOR = 15.0
@@ -58,6 +60,30 @@ class Options:
 def make(name: str, options: Options, around: Surroundings) -> Callback:
     """Raises SettingsError."""
     return Callback(name, options, around)
+
+
+def check(name: str, options: Options, data: Path) -> Iterator[Finding]:
+    """Raises SettingsError for what stops the start."""
+    _read(name, "allow_hosts", options.allow_hosts)
+    make_resolver(name, options.dns_server)
+    _trust(name, options.ca)
+    private = (
+        f", and of private ones {', '.join(options.allow_hosts)}" if options.allow_hosts else ""
+    )
+    yield Finding("ok", name, f"Public addresses may be called{private}.")
+    if options.http:
+        todo = "Set http = false unless the way there is your own."
+        yield Finding("warn", name, "Addresses with http:// may be called, without TLS.", todo)
+
+
+def read_subject(text: str) -> str | None:
+    """Nobody speaks from there."""
+    return None
+
+
+def secrets(notebook: Notebook, clock: Callable[[], datetime]) -> Secrets:
+    """What an account's callbacks are signed with."""
+    return Secrets(notebook, clock)
 
 
 class Callback:

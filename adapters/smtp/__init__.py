@@ -1,6 +1,7 @@
 """Mail: commands come to an address of ours, answers go back in their thread.
 
-In:   listener speaks SMTP, counts and limits; desk answers; letter reads a mail as it really is
+In:   listener speaks SMTP, counts and limits; desk answers, and outage says in our log why it puts
+      mails off; letter reads a mail as it really is
       (headers, charsets, hypertext, quotes, machines); proof finds what proves its sender
       (signature, return_address); message makes of it what the bot is given.
 Out:  courier sends; answer makes a mail of a reply (markup, conversation); post carries it away.
@@ -15,27 +16,29 @@ from pathlib import Path
 from dns.exception import DNSException
 
 from adapters import Surroundings
-from adapters.smtp.addresses import Addresses
+from adapters.smtp.addresses import Addresses, read_address
 from adapters.smtp.answer import LONGEST
+from adapters.smtp.checkup import check, mailbox
 from adapters.smtp.courier import Courier
 from adapters.smtp.desk import Desk
 from adapters.smtp.listener import Door, make_factory, read_limits
 from adapters.smtp.options import (
     Options,
-    check,
     client_tls,
     read_file,
     read_smarthost,
+    refuse_faults,
     server_tls,
 )
+from adapters.smtp.outage import Outage
 from adapters.smtp.post import Maildir, Post, Signer, Smarthost
-from adapters.smtp.proof import Prover
+from adapters.smtp.proof import PLATFORM, Prover
 from adapters.smtp.return_address import ReturnAddresses
 from adapters.smtp.signature import FindKey, KeyDirectory, Verifier
 from core.chat import Abilities, Reply
 from core.errors import SettingsError
 
-__all__ = ["Options", "Smtp", "make"]
+__all__ = ["Options", "Smtp", "check", "mailbox", "make", "read_subject"]
 
 ACCEPTS_AFTER = 10.0
 """Seconds: who gets the end of a job sooner than that needs no mail about its beginning."""
@@ -43,14 +46,20 @@ ACCEPTS_AFTER = 10.0
 
 def make(name: str, options: Options, around: Surroundings) -> Smtp:
     """Raises SettingsError."""
-    check(name, options)
+    refuse_faults(name, options)
     return Smtp(name, options, around)
+
+
+def read_subject(text: str) -> str | None:
+    """As in a message's sender_id, by the same reading of the address."""
+    address = read_address(text.removeprefix("-/"))
+    return f"-/{address}" if address else None
 
 
 class Smtp:
     """A Listener of the port."""
 
-    platform = "smtp"
+    platform = PLATFORM
     abilities = Abilities(threads=True, files=True, longest=LONGEST, accepts_after=ACCEPTS_AFTER)
 
     def __init__(self, name: str, options: Options, around: Surroundings) -> None:
@@ -116,7 +125,7 @@ class Smtp:
         prover = Prover(
             self._addresses,
             self._returns if options.signed_replies else None,
-            around.keyring.alive,
+            around.keyring,
             Verifier(options.dkim_domains, self._make_directory(), around.clock),
             self._proofs,
             around.clock,
@@ -132,6 +141,7 @@ class Smtp:
             threads=self._letters,
             max_recipients=options.max_recipients,
             offers_auth=options.auth,
+            outage=Outage(around.clock),
         )
 
     def _make_directory(self) -> FindKey:
@@ -148,7 +158,7 @@ class Smtp:
         options = self._options
         server = read_smarthost(self.name, options)
         if server is None:
-            folder = Path(options.maildir) if options.maildir else self._around.data / "outbox"
+            folder = Path(options.maildir or self._around.data / "outbox")
             return Maildir(folder, self._outgoing)
         context = client_tls(self.name, options)
         return Smarthost(
@@ -166,6 +176,7 @@ class Smtp:
             clock=around.clock,
             threads=self._outgoing,
             answers_per_hour=options.answers_per_hour,
+            remark=around.remark,
         )
 
     def _make_signer(self) -> Signer | None:

@@ -35,7 +35,9 @@ class Mailbox:
 
 
 def read_address(text: str) -> str | None:
-    found = ADDRESS.fullmatch(text) if len(text) <= LONGEST else None
+    """None for one that holds an encoded word, too: some readers would make several of it."""
+    sane = len(text) <= LONGEST and "=?" not in text
+    found = ADDRESS.fullmatch(text) if sane else None
     return f"{found[1]}@{found[2].lower()}" if found else None
 
 

@@ -74,7 +74,10 @@ def is_id(text: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    return " ".join(printable(text).split())[:LONGEST_SUBJECT]
+    """Nothing in it is an encoded word (RFC 2047): the standard library decodes them as it sets a
+    header, and writes a line end that was hidden in one as it is."""
+    bare = " ".join(printable(text).split())
+    return bare.replace("=?", "= ?")[:LONGEST_SUBJECT]
 
 
 def compose(reply: Reply, *, sender: str, domain: str, reply_to: str, now: datetime) -> Answer:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from email.errors import MessageError
 
 from adapters.smtp.addresses import Addresses
 from adapters.smtp.answer import Answer, compose
@@ -22,7 +24,8 @@ PAUSE = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Courier:
-    """`returns`: None where answers carry no address that proves who writes back."""
+    """`returns`: None where answers carry no address that proves who writes back. `remark`: as in
+    adapters.Surroundings."""
 
     addresses: Addresses
     returns: ReturnAddresses | None
@@ -32,38 +35,55 @@ class Courier:
     clock: Callable[[], datetime]
     threads: Executor
     answers_per_hour: int
+    remark: Callable[[str, str], str]
 
     async def send(self, reply: Reply) -> str:
         """Returns the Message-ID. Raises DeliveryError only."""
         try:
-            answer = await self._compose(reply)
-            await self.post.deliver(answer)
+            return await self._send(reply)
         except DeliveryError:
             raise
-        except ValueError as error:
+        except (ValueError, MessageError) as error:
             raise DeliveryError(f"no mail can be made of it: {error}", permanent=True) from error
         except Exception as error:
             raise DeliveryError(f"mail failed: {type(error).__name__}", permanent=False) from error
-        return answer.message_id
 
-    async def _compose(self, reply: Reply) -> Answer:
+    async def _send(self, reply: Reply) -> str:
         person = reply.thread.channel_id
         if self.addresses.find(person):
             raise DeliveryError("the thread leads back to ourselves", permanent=True)
-        await self._brake(person)
+        async with self._share(person) as last:
+            answer = await self._compose(self._end(reply) if last else reply)
+            await self.post.deliver(answer)
+        return answer.message_id
+
+    @asynccontextmanager
+    async def _share(self, person: str) -> AsyncIterator[bool]:
+        """One of the answers that an address gets within an hour; whether it is the last of them.
+        It is given back when it does not get through."""
+        note = f"answers:{digest(person)}"
+        count = await self.notebook.add(note, 1, HOUR)
+        try:
+            if count > self.answers_per_hour:
+                raise DeliveryError(
+                    f"{self.answers_per_hour} answers went to this address within an hour",
+                    permanent=False,
+                    retry_after=PAUSE,
+                )
+            yield count == self.answers_per_hour
+        except BaseException:
+            await self.notebook.add(note, -1, HOUR)
+            raise
+
+    def _end(self, reply: Reply) -> Reply:
+        """So that nobody waits in vain for the others."""
+        return replace(reply, text=f"{reply.text}\n\n{self.remark(reply.language, 'brake')}")
+
+    async def _compose(self, reply: Reply) -> Answer:
         reply_to = await self._reply_to(reply) or self.addresses.command
         return await asyncio.get_running_loop().run_in_executor(
             self.threads, self._write, reply, reply_to
         )
-
-    async def _brake(self, person: str) -> None:
-        count = await self.notebook.add(f"answers:{digest(person)}", 1, HOUR)
-        if count > self.answers_per_hour:
-            raise DeliveryError(
-                f"{self.answers_per_hour} answers went to this address within an hour",
-                permanent=False,
-                retry_after=PAUSE,
-            )
 
     async def _reply_to(self, reply: Reply) -> str | None:
         """For those who have proven themselves in this thread, lately enough."""

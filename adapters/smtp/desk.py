@@ -16,10 +16,12 @@ from adapters.smtp.addresses import Addresses, Recipient
 from adapters.smtp.letter import Letter, Unreadable, read_letter
 from adapters.smtp.machines import why_machine
 from adapters.smtp.message import compose_message
+from adapters.smtp.outage import Outage
 from adapters.smtp.proof import Claim, Holder, Prover
 from adapters.smtp.return_address import ReturnAddresses
 from adapters.smtp.signature import KeyAway
 from core.chat import Inbox, Keyring
+from core.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Desk:
     threads: Executor
     max_recipients: int
     offers_auth: bool
+    outage: Outage
     in_hand: set[asyncio.Task[str]] = field(default_factory=set)
 
     # What the protocol asks us, under the names that aiosmtpd calls.
@@ -101,6 +104,8 @@ class Desk:
         """What went wrong is for our log alone: mail servers send our words on to the sender."""
         if isinstance(error, TLSSetupException):
             log.info("a client could not agree with us on TLS")
+        elif isinstance(error, Unavailable):
+            self.outage.note(error)
         else:
             log.error("a conversation failed", exc_info=error)
         return LATER
@@ -138,6 +143,9 @@ class Desk:
         except KeyAway as error:
             log.warning("a signature could not be verified, the DNS said %s", error)
             return KEY_AWAY
+        except Unavailable as error:
+            self.outage.note(error)
+            return LATER
         except Exception:
             log.exception("a mail could not be taken in")
             return LATER
@@ -170,6 +178,7 @@ class Desk:
             now=self.clock(),
         )
         await self.inbox(message)
+        self.outage.end()
         return ACCEPTED
 
     async def _find_claim(self, address: str, mail_from: str) -> Claim | None:

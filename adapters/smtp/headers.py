@@ -11,7 +11,8 @@ from adapters.smtp.charsets import decode_words
 
 FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
 LONGEST_PARAMETERS = 2048
-MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+MESSAGE_ID = re.compile(r"<(?:(?!=\?)[!-;=?-~]){1,250}>")
+"""None that holds an encoded word, which would be decoded in an answer."""
 LONGEST_IDS = 20_000
 
 

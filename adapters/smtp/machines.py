@@ -26,7 +26,7 @@ def why_machine(letter: Letter, mail_from: str, loop: str) -> str:
         "Precedence": head.word("precedence") in ("bulk", "junk", "list", "auto_reply"),
         "list": any(field.name.lower().startswith(b"list-") for field in head.fields),
         "X-Auto-Response-Suppress": suppresses(head),
-        "X-Loop": any(loop.encode() in raw.lower() for raw in head.raws("x-loop")),
+        "X-Loop": any(loop.lower().encode() in raw.lower() for raw in head.raws("x-loop")),
         "robot": bool(ROBOTS.fullmatch(sender)),
     }
     return next((name for name, seen in signs.items() if seen), "")

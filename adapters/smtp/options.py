@@ -86,7 +86,7 @@ class Server:
     password: Secret = NOTHING
 
 
-def check(name: str, options: Options) -> None:
+def refuse_faults(name: str, options: Options) -> None:
     """Raises SettingsError, which names the key and what is allowed."""
     for key, wanted in faults(options):
         raise SettingsError(f"[adapters.{name}] {key} is {wanted}.")

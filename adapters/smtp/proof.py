@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +12,11 @@ from adapters.smtp.addresses import Addresses, Recipient
 from adapters.smtp.letter import Letter
 from adapters.smtp.return_address import Bond, ReturnAddresses
 from adapters.smtp.signature import Verifier
-from core.chat import Proof
+from core.chat import Keyring, Proof
 
+PLATFORM = "smtp"
 Holder = tuple[str, str]
 """(account id, `token:<id>`), as the keyring says it."""
-Alive = Callable[[str], Awaitable[bool]]
-"""Whether the token of a `token:<id>` still opens anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +47,28 @@ class Prover:
         self,
         addresses: Addresses,
         returns: ReturnAddresses | None,
-        alive: Alive,
+        keyring: Keyring,
         verifier: Verifier,
         threads: Executor,
         clock: Callable[[], datetime],
     ) -> None:
         """`returns`: None where answers carry no address of return; old ones prove nothing then."""
-        self._addresses, self._returns, self._alive = addresses, returns, alive
+        self._addresses, self._returns, self._keyring = addresses, returns, keyring
         self._verifier, self._threads, self._clock = verifier, threads, clock
 
     async def prove(
         self, letter: Letter, claims: Sequence[Claim], login: Holder | None
     ) -> Proven | None:
-        """The strongest proof there is; None: anybody may have written this. Raises KeyAway."""
-        held = [(claim.holder, claim) for claim in claims if claim.holder]
+        """The strongest proof there is; None: anybody may have written this. Raises KeyAway.
+
+        A token may have been revoked since this conversation began, so that each is asked for
+        again."""
+        login = login if await self._holds(login, letter) else None
+        held = [
+            (claim.holder, claim)
+            for claim in claims
+            if claim.holder and await self._holds(claim.holder, letter)
+        ]
         if len({account for (account, _), _ in held} | ({login[0]} if login else set())) > 1:
             return None  # It cannot be one account's command.
         if login:
@@ -69,6 +76,13 @@ class Prover:
         for holder, claim in held:
             return self._by_secret("token", holder, claim)
         return await self._by_return(letter, claims) or await self._by_domain(letter, claims)
+
+    async def _holds(self, holder: Holder | None, letter: Letter) -> bool:
+        """Nor may anybody write in the name of another account's person, who would get the answer."""
+        if holder is None or not await self._keyring.alive(holder[1]):
+            return False
+        subject = f"-/{letter.sender.address}" if letter.sender else ""
+        return await self._keyring.speaks(holder[0], PLATFORM, subject)
 
     def _by_secret(self, proof: Proof, holder: Holder, claim: Claim) -> Proven:
         return Proven(proof, claim.recipient.address, self._clock(), *holder)
@@ -89,7 +103,7 @@ class Prover:
 
     async def _bond(self, claim: Claim) -> Bond | None:
         bond = await self._returns.bond(claim.ref) if self._returns and claim.ref else None
-        if bond and bond.requested_by and not await self._alive(bond.requested_by):
+        if bond and bond.requested_by and not await self._keyring.alive(bond.requested_by):
             return None
         return bond
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import json
 import secrets
 from base64 import b32encode
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from adapters.smtp.addresses import Addresses
 from core.chat import Notebook
 
 VALID = timedelta(days=7)
-REF_LENGTH, MAC_LENGTH = 16, 26
+KNOWN = timedelta(days=30)
+"""So long an address that proves nothing any more is still taken for one of ours: a mail to it may
+be proven otherwise."""
+SECRET_LENGTH = 26
 """Characters of five bits each; with `agent+r.` before them within the 64 of a local part."""
-LONGEST_LOCAL = 64 - len("+r.") - REF_LENGTH - len(".") - MAC_LENGTH
-KEY = "return-key"
+LONGEST_LOCAL = 64 - len("+r.") - SECRET_LENGTH
+MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +40,54 @@ class Bond:
 
 
 class ReturnAddresses:
+    """Of an address only the hash of its secret is kept, so that who reads what we keep cannot
+    write to it."""
+
     def __init__(
         self, addresses: Addresses, notebook: Notebook, clock: Callable[[], datetime]
     ) -> None:
         self._addresses, self._notebook, self._clock = addresses, notebook, clock
-        self._key = b""
+        self._given: OrderedDict[Bond, str] = OrderedDict()
 
     async def give(self, bond: Bond) -> str | None:
-        """The same address whenever the bond is the same. None: it is too late for one."""
-        left = (bond.until - self._clock()).total_seconds()
-        if left <= 0:
+        """For a bond that is the same mostly the same address, as long as this process lives.
+        None: it is too late for one."""
+        left = bond.until - self._clock()
+        if left <= timedelta(0):
             return None
         kept = {**asdict(bond), "proved_at": bond.proved_at.isoformat()}
-        key = await self._find_key()
-        ref = sign(key, "ref", json.dumps(kept, sort_keys=True))[:REF_LENGTH]
-        await self._notebook.put(f"return:{ref}", kept, left)
-        return self._addresses.extend(f"r.{ref}.{await self._mac(ref)}")
+        secret = self._find_secret(bond)
+        await self._notebook.put(note(hash_secret(secret)), kept, (left + KNOWN).total_seconds())
+        return self._addresses.extend(f"r.{secret}")
 
-    async def find_ref(self, secret: str) -> str | None:
-        """The reference in `r.<ref>.<mac>`, if we made it."""
-        _, ref, mac = (*secret.split("."), "", "")[:3]
-        genuine = hmac.compare_digest(mac.encode(), (await self._mac(ref)).encode())
-        return ref if genuine and len(ref) == REF_LENGTH else None
+    def _find_secret(self, bond: Bond) -> str:
+        secret = self._given.setdefault(bond, new_secret())
+        self._given.move_to_end(bond)
+        if len(self._given) > MOST_REMEMBERED:
+            self._given.popitem(last=False)
+        return secret
+
+    async def find_ref(self, extension: str) -> str | None:
+        """What an address of ours is known by, given its `r.<secret>`."""
+        ref = hash_secret(extension.removeprefix("r."))
+        return ref if await self._notebook.get(note(ref)) else None
 
     async def bond(self, ref: str) -> Bond | None:
-        kept = await self._notebook.get(f"return:{ref}")
+        kept = await self._notebook.get(note(ref))
         if not kept:
             return None
         bond = Bond(**{**kept, "proved_at": datetime.fromisoformat(kept["proved_at"])})
         return bond if self._clock() < bond.until else None
 
-    async def _mac(self, ref: str) -> str:
-        return sign(await self._find_key(), "address", ref)[:MAC_LENGTH]
 
-    async def _find_key(self) -> bytes:
-        """Made once, for all processes."""
-        while not self._key:
-            if known := await self._notebook.get(KEY):
-                self._key = bytes.fromhex(known)
-            elif await self._notebook.once(f"{KEY}:made", 10):
-                await self._notebook.put(KEY, secrets.token_hex(32))
-            else:
-                await asyncio.sleep(0.1)
-        return self._key
+def note(ref: str) -> str:
+    return f"return:{ref}"
 
 
-def sign(key: bytes, purpose: str, text: str) -> str:
-    digest = hmac.digest(key, f"{purpose}\n{text}".encode(), "sha256")
-    return b32encode(digest).decode().lower()
+def new_secret() -> str:
+    return b32encode(secrets.token_bytes(20)).decode().lower()[:SECRET_LENGTH]
+
+
+def hash_secret(secret: str) -> str:
+    """It is random and long, so that a plain digest will do."""
+    return sha256(secret.encode()).hexdigest()

@@ -17,7 +17,7 @@ from dns.name import EmptyLabel, LabelTooLong, NameTooLong
 from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, Resolver
 
 from adapters.smtp.addresses import read_addresses
-from adapters.smtp.headers import Headers
+from adapters.smtp.headers import Content, Headers, read_content
 from adapters.smtp.letter import Letter
 
 # It repeats at ERROR what strangers wrote.
@@ -34,9 +34,13 @@ AHEAD = timedelta(days=1)
 since the keys of messages are kept for a week."""
 NEEDED = frozenset((b"from", b"date", b"subject"))
 """What must be signed, the absence of a field included."""
+ADDRESSED = ("to", "cc")
+"""One of them must be signed as well."""
+PLAIN_ENCODINGS = ("", "7bit", "8bit")
+"""Others make another text of the same body, and must be signed."""
 SINGLE = (
     *("from", "to", "cc", "subject", "date", "message-id", "reply-to"),
-    *("mime-version", "content-type", "content-transfer-encoding"),
+    *("mime-version", "content-type", "content-transfer-encoding", "content-disposition"),
 )
 """Twice in a mail, and the signature may be about the one that nobody reads."""
 
@@ -82,7 +86,7 @@ class Verifier:
                 except KeyAway as error:
                     away = error
                     continue
-                if seal and is_addressed(letter.head, seal, ours):
+                if seal and is_whole(letter, seal) and is_addressed(letter.head, seal, ours):
                     return seal
         if away:
             raise away
@@ -200,11 +204,32 @@ def words(value: bytes) -> set[bytes]:
 
 
 def is_addressed(head: Headers, seal: Seal, ours: Callable[[str], bool]) -> bool:
-    """Where the sender signed to whom it writes, that must be us: else anybody who was sent a
-    signed mail could pass it on as a command. Some large senders do not sign it."""
-    signed = [name for name in ("to", "cc") if name.encode() in seal.signed]
+    """Whether it was written to us, by what the sender signed: else anybody who was sent a signed
+    mail could pass it on as a command."""
+    signed = [name for name in ADDRESSED if name.encode() in seal.signed]
     named = (address for name in signed for address in read_addresses(head.bare(name)))
-    return not signed or any(ours(address) for address in named)
+    return any(ours(address) for address in named)
+
+
+def is_whole(letter: Letter, seal: Seal) -> bool:
+    """Whether a signed body can be read in no other way than its sender meant. By another boundary
+    a stranger cuts it into other parts; said to be a file, it leaves the subject as the command.
+
+    Google signs no Content-Type. Then the parts must fill the body from its first line to its last."""
+    content = read_content(letter.head)
+    if content.attached and b"content-disposition" not in seal.signed:
+        return False
+    if content.encoding not in PLAIN_ENCODINGS and b"content-transfer-encoding" not in seal.signed:
+        return False
+    if b"content-type" in seal.signed:
+        return True
+    return is_filled(letter.body, content) if content.multiple else content.kind == "text/plain"
+
+
+def is_filled(body: bytes, content: Content) -> bool:
+    mark = b"--" + content.boundary
+    lines = body.strip(b"\r\n").splitlines()
+    return bool(lines) and lines[0].rstrip() == mark and lines[-1].rstrip() == mark + b"--"
 
 
 def read_date(head: Headers) -> datetime | None:

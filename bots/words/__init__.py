@@ -9,7 +9,16 @@ from string import Formatter
 from bots.words import en, zh
 from bots.words.help import Help
 
-__all__ = ["LANGUAGES", "Help", "Language", "choose", "say", "verb_word", "word_refusal"]
+__all__ = [
+    "LANGUAGES",
+    "Help",
+    "Language",
+    "choose",
+    "remark",
+    "say",
+    "verb_word",
+    "word_refusal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,11 @@ def choose(*wishes: str) -> str:
 
 def say(language: str, key: str, **facts: object) -> str:
     return LANGUAGES[language].sentences[key].format_map(facts)
+
+
+def remark(language: str, code: str) -> str:
+    """What an adapter has to tell beside an answer, for `adapters.Surroundings`."""
+    return say(choose(language), f"remark.{code}")
 
 
 def verb_word(language: str, verb: str) -> str:

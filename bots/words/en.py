@@ -135,6 +135,9 @@ SENTENCES = {
     "linked": "Linked. You now speak for the account {account} here. Try {status} or {help}.",
     "unlinked": "Unlinked. You no longer speak for the account {account} here."
     " A new code from the operator links you again.",
+    "unlinked.homeless": "Unlinked. You no longer speak for the account {account} here, and the home"
+    " you had set for it is gone: whoever still speaks for it can say {home} where its messages"
+    " are to be told.",
     "whoami.linked": "You are {name}, on {platform} {subject}, and speak for the account"
     " {account}.",
     "whoami.token": "This conversation speaks for the account {account} by a token.",
@@ -156,6 +159,8 @@ SENTENCES = {
     # What an adapter left out of a message.
     "remark.attachments": "Attachments were ignored.",
     "remark.rest": "Only the command was read; the rest of your message was ignored.",
+    "remark.brake": "This address has had as many answers as it gets in an hour; "
+    "the others come later.",
 }
 
 REFUSALS = {

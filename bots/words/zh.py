@@ -127,6 +127,8 @@ SENTENCES = {
     # Who is who.
     "linked": "绑定成功。你在这里代表账号 {account}。可以试试 {status} 或 {help}。",
     "unlinked": "已解绑。你在这里不再代表账号 {account}。向管理员要一个新的绑定码可以重新绑定。",
+    "unlinked.homeless": "已解绑。你在这里不再代表账号 {account}，你为它设的主页也已取消："
+    "仍代表该账号的人可以在想接收消息的地方发送 {home}。",
     "whoami.linked": "你是 {name}，在 {platform} 上是 {subject}，代表账号 {account}。",
     "whoami.token": "这个会话凭令牌代表账号 {account}。",
     "whoami.stranger": "你是 {name}，在 {platform} 上是 {subject}，还没有绑定账号。",
@@ -147,6 +149,7 @@ SENTENCES = {
     # What an adapter left out of a message.
     "remark.attachments": "附件已忽略。",
     "remark.rest": "只读取了命令，其余内容已忽略。",
+    "remark.brake": "此地址一小时内的回复已达上限，其余回复稍后发送。",
 }
 
 REFUSALS = {

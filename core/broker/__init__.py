@@ -12,6 +12,8 @@ from core.errors import SettingsError
 
 JOB_STREAM = "skadi:event:job:status"
 MESSAGE_STREAM = "skadi:event:message"
+ANSWER_STREAM = "skadi:answer"
+"""Among ourselves: answers that are to be delivered. They are no events, and nobody else's business."""
 
 
 @dataclass(frozen=True, slots=True)

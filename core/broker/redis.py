@@ -11,7 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from redis.exceptions import ResponseError
 
-from core.broker import JOB_STREAM, MESSAGE_STREAM, STOP, News, Presence, Sign
+from core.broker import ANSWER_STREAM, JOB_STREAM, MESSAGE_STREAM, STOP, News, Presence, Sign
 from core.broker.bells import Bells, HeldBell
 from core.broker.calls import BELL, Epochs, Holds, Listens, Looks, Pops, Signs, Tellings
 from core.broker.line import FULL, Line
@@ -25,7 +25,7 @@ EMPTIED = ("NOGROUP", "UNBLOCKED")
 """How Redis answers a read when our group or its stream has gone, before and during the wait."""
 PAUSE = 0.5
 """Seconds until the next try to reach a Redis that is away."""
-STREAMS = (JOB_STREAM, MESSAGE_STREAM)
+STREAMS = (JOB_STREAM, MESSAGE_STREAM, ANSWER_STREAM)
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ async def _read(ear: Wire, consumer: str, seconds: float) -> Any:
     wait = max(1, int(seconds * 1000))
     command: Command = (
         *("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", MOST_NEWS, "BLOCK", wait, "NOACK"),
-        *("STREAMS", *STREAMS, ">", ">"),
+        *("STREAMS", *STREAMS, *[">"] * len(STREAMS)),
     )
     [reply] = await ear.exchange([command], max(0.0, seconds) + PATIENCE)
     return reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
@@ -55,6 +55,13 @@ class AccountStore:
                 select(accounts).order_by(accounts.c.name, accounts.c.id)
             )
             return [to_account(row) for row in rows]
+
+    async def find(self, ids: Collection[str], name: str) -> Sequence[Account]:
+        """All that have one of these ids or this name."""
+        meant = accounts.c.id.in_(ids) | (accounts.c.name == name)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(accounts).where(meant).order_by(accounts.c.id))
+            return [to_account(row) for row in rows if row.id in ids or row.name == name]
 
     async def get(self, account_id: str) -> Account | None:
         async with self._database.reading() as connection:

@@ -126,6 +126,11 @@ class AgentStore:
             row = (await connection.execute(query)).first()
         return to_agent(row) if row else None
 
+    async def exist(self) -> bool:
+        """Whether there was ever an agent."""
+        async with self._database.reading() as connection:
+            return (await connection.execute(select(agents.c.id).limit(1))).first() is not None
+
     async def holding(self, token_hash: str) -> Agent | None:
         return await self._tokens.ask(token_hash)
 

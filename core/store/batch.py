@@ -13,7 +13,7 @@ import orjson
 from core.broker import News
 from core.chat import Thread
 from core.errors import Conflict, NotFound, SkadiError
-from core.events import LONGEST_RESULT, job_news, message_news
+from core.events import LONGEST_IN_NEWS, job_news, message_news
 from core.model import (
     EventJobStatus,
     EventMessage,
@@ -432,7 +432,7 @@ def message_row(event: EventMessage) -> dict[str, Any]:
     }
 
 
-EARLIER_RESULT = LONGEST_RESULT + 1
+EARLIER_RESULT = LONGEST_IN_NEWS + 1
 """Characters of a result that an event keeps for itself, one more than it is published with, so that
 what was cut is known to be; the job keeps the whole of the newest."""
 

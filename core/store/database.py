@@ -187,6 +187,7 @@ class _mapped:
 def _open_mysql(url: str, pool: int, **options: Any) -> AsyncEngine:
     return create_async_engine(
         url,
+        hide_parameters=True,
         isolation_level="READ COMMITTED",
         pool_size=pool,
         max_overflow=pool,
@@ -202,7 +203,9 @@ def _open_mysql(url: str, pool: int, **options: Any) -> AsyncEngine:
 
 
 def _open_sqlite(url: str) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=4, max_overflow=4, connect_args={"timeout": 15})
+    engine = create_async_engine(
+        url, hide_parameters=True, pool_size=4, max_overflow=4, connect_args={"timeout": 15}
+    )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core import schema
 from core.broker import News
 from core.chat import Thread
-from core.events import LONGEST_RESULT, MOMENTS, job_news, message_news
+from core.events import LONGEST_IN_NEWS, MOMENTS, job_news, message_news
 from core.model import ACTIVE, UNFINISHED, EventJobStatus, EventMessage, Job, JobStatus
 from core.store.batch import AddJob, AddMessage, Change
 from core.store.database import Database
 from core.store.ledger import Ledger
-from core.store.moves import CancelJob, MoveJob
+from core.store.moves import CancelJob, MoveJob, check, nowhere, owns
 from core.store.rows import STATUS, thread_key, to_job
 
 jobs, results, events = schema.jobs, schema.results, schema.events
@@ -50,6 +50,13 @@ class JobStore:
 
     async def cancel(self, fact: CancelJob) -> Change:
         return await self._ledger.enter(fact)
+
+    async def foresee(self, fact: MoveJob, now: datetime) -> None:
+        """Raises the refusal of a move that could not be made now."""
+        job = await self.get(fact.job_id)
+        if job is None or not owns(job, fact):
+            raise nowhere(fact)
+        check(job, fact, now)
 
     async def say(self, fact: AddMessage) -> None:
         await self._ledger.enter(fact)
@@ -120,7 +127,7 @@ class JobStore:
         limit: int,
     ) -> Sequence[Job]:
         """Newest first, those older than `before`; of each result so much as an event may carry."""
-        head = func.substr(results.c.text, 1, LONGEST_RESULT + 1).label("result")
+        head = func.substr(results.c.text, 1, LONGEST_IN_NEWS + 1).label("result")
         query = select(jobs, head).outerjoin(results, results.c.job_id == jobs.c.id)
         query = query.where(jobs.c.account_id == account_id)
         if agent_id:

@@ -36,6 +36,8 @@ def test_it_has_no_input_and_a_session_of_its_own() -> None:
 def test_it_sees_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKADI_TOKEN", "hidden")
     monkeypatch.setenv("SKADI_TOKEN_FILE", "/hidden")
+    monkeypatch.setenv("SKADI_DATABASE__URL", "mysql://hidden")
+    monkeypatch.setenv("SKADI_SERVER", "hidden")
     monkeypatch.setenv("OTHER", "seen")
     assert sh("env | grep -e hidden -e OTHER").output == "OTHER=seen\n"
 

@@ -110,7 +110,7 @@ def test_the_nearest_names_are_offered() -> None:
         ask("dat")
     with pytest.raises(Failed, match=r"did you mean: echo\?"):
         ask("ehco a b c d e f")
-    with pytest.raises(Failed, match="help lists what can be run here"):
+    with pytest.raises(Failed, match="say `<agent> help` for what can be run here"):
         ask("zzzzzz")
 
 

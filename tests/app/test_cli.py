@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from app import desk, update_tables
+from app import Parts, desk, update_tables
 from cli.commands import GROUPS, run
 from cli.desk import Program
+from core.chat import Reply, Thread
+from core.model import Job, JobStatus, utc_now
 from core.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +68,31 @@ def ada(skadi: Skadi) -> str:
     return str(skadi("account", "add", "ada", "--json").data["id"])
 
 
+OpenParts = Callable[[Callable[[Parts], Awaitable[Any]]], Any]
+
+
+@pytest.fixture
+def parts(tmp_path: Path, settings: dict[str, str]) -> OpenParts:
+    """Do something with the parts of the program that the commands work on as well."""
+
+    def do(deed: Callable[[Parts], Awaitable[Any]]) -> Any:
+        async def open_and_do() -> Any:
+            data = {"SKADI_DATA": str(tmp_path / "data"), **settings}
+            async with desk(load(tmp_path, data)) as parts:
+                return await deed(parts)
+
+        return asyncio.run(open_and_do())
+
+    return do
+
+
+async def submit(parts: Parts, account_id: str, agent_id: str) -> Job:
+    """A job that waits: its agent was here a moment ago."""
+    agent = await parts.agents.get(account_id, agent_id)
+    await parts.broker.sign(agent.id, utc_now())
+    return await parts.jobs.submit(account_id, agent, "uptime", source="", requested_by="token:t")
+
+
 def column(said: Said, name: str) -> list[object]:
     return [row[name] for row in said.data]
 
@@ -83,12 +111,24 @@ def test_an_account_is_added_listed_spoken_to_and_removed(skadi: Skadi) -> None:
     assert column(skadi("account", "list", "--json"), "name") == ["bob"]
 
 
+def test_a_name_that_is_taken_is_refused(skadi: Skadi, ada: str) -> None:
+    for name in ("ada", " ada ", ada):
+        said = skadi("account", "add", name, "--json")
+        assert (said.status, said.data["error"]) == (1, "NameTaken")
+    assert column(skadi("account", "list", "--json"), "id") == [ada]
+
+
 def test_an_account_that_is_removed_takes_its_agents_and_tokens_along(
-    skadi: Skadi, ada: str
+    skadi: Skadi, ada: str, parts: OpenParts
 ) -> None:
-    skadi("agent", "add", "ada", "web-1")
+    made = skadi("agent", "add", "ada", "web-1", "--json").data
     skadi("token", "add", "account", "ada", "ci")
+    job = parts(lambda parts: submit(parts, ada, made["id"]))
     skadi("account", "remove", "ada")
+    assert parts(lambda parts: parts.store.agents.get(ada, made["id"])) is None
+    ended = parts(lambda parts: parts.store.jobs.get(job.id))
+    assert ended is not None
+    assert ended.status is JobStatus.CANCELED
     assert skadi("agent", "list", "--json").data == []
     [token] = skadi("token", "list", "--json").data
     assert token["revoked_at"]
@@ -97,13 +137,50 @@ def test_an_account_that_is_removed_takes_its_agents_and_tokens_along(
 def test_a_table_is_for_people(skadi: Skadi, ada: str) -> None:
     head, row = skadi("account", "list").out.splitlines()
     assert head.split() == ["ID", "NAME", "LANGUAGE", "CREATED", "AT"]
-    assert row.split()[:3] == [ada, "ada", "en"]
+    assert row.split()[:3] == [ada, "ada", "auto"]
+
+
+def test_an_account_is_spoken_to_as_its_platforms_say_unless_it_is_told(
+    skadi: Skadi, ada: str
+) -> None:
+    assert skadi("account", "language", "ada", "zh", "--json").data["language"] == "zh"
+    assert skadi("account", "language", "ada", "auto", "--json").data["language"] == "auto"
+    assert skadi("account", "language", "ada", "auto").out == (
+        f"Account ada ({ada}) is spoken to in the language of each message.\n"
+    )
 
 
 def test_a_language_we_do_not_speak_is_misuse(skadi: Skadi, ada: str) -> None:
     said = skadi("account", "language", "ada", "fr")
     assert said.status == 2
     assert "Usage: python app.py account language" in said.err
+
+
+def test_two_accounts_that_one_word_means_are_told_apart_by_their_ids(
+    skadi: Skadi, ada: str, parts: OpenParts
+) -> None:
+    """An upstream system chooses the ids of its accounts."""
+    parts(lambda parts: parts.accounts.account_for_upstream("ada"))
+    for command in (["agent", "add", "ada", "web-1"], ["token", "add", "account", "ada", "ci"]):
+        said = skadi(*command, "--json")
+        assert (said.status, said.data["error"]) == (1, "Ambiguous")
+        assert f"id:{ada}" in said.data["message"]
+    assert f"speaks for ada ({ada}):" in skadi("token", "add", "account", ada, "ci").out
+    assert "speaks for ada (ada):" in skadi("token", "add", "account", "id:ada", "ci").out
+
+
+def test_what_a_stranger_wrote_stays_on_its_line_and_commands_no_terminal(
+    skadi: Skadi, ada: str, parts: OpenParts
+) -> None:
+    remark = "\x1b]0;PWNED\x07\x1b[2K\x9b2J\u202e\nok  forged"
+    parts(lambda parts: parts.agents.enrol(ada, "web-1", remark=remark))
+    parts(lambda parts: parts.accounts.account_for_upstream("\x1b[2K\nforged"))
+    said = skadi("agent", "list").out + skadi("account", "list").out
+    assert len(said.splitlines()) == 2 + 3
+    assert all(c.isprintable() or c == "\n" for c in said)
+    said = skadi("account", "remove", "\x1b[2K\nforged").out
+    assert said.count("\n") == 1
+    assert "\x1b" not in said + skadi("account", "remove", "\x1b[2K").err
 
 
 # Refusals.
@@ -210,8 +287,11 @@ def test_an_account_token_can_end_by_itself(skadi: Skadi, ada: str) -> None:
     made = skadi("token", "add", "account", "ada", "ci", "--expires", "720h", "--json").data
     assert made["token"].startswith("ska_")
     assert made["expires_at"] > made["created_at"]
-    said = skadi("token", "add", "account", "ada", "ci", "--expires", "a month")
-    assert said.status == 2
+    for wrong in ("a month", "0s", "-5m"):
+        said = skadi("token", "add", "account", "ada", "ci", f"--expires={wrong}")
+        assert said.status == 2
+        assert 'a duration like "720h"' in said.err
+    assert len(skadi("token", "list", "--json").data) == 1
 
 
 def test_an_account_token_can_be_restricted(skadi: Skadi, ada: str) -> None:
@@ -265,6 +345,18 @@ def test_an_identity_is_added_by_mail_address(skadi: Skadi, ada: str) -> None:
     assert skadi("identity", "list", "--json").data == []
 
 
+def test_an_identity_is_spelled_as_its_mails_will_be(skadi: Skadi, ada: str) -> None:
+    made = skadi("identity", "add", "ada", "smtp", "Ada@Example.ORG", "--json").data
+    assert made["subject"] == "-/Ada@example.org"
+
+
+@pytest.mark.parametrize("subject", ["ada", "ada@", "Ada <ada@example.org>", "T1/U2", "-/", ""])
+def test_what_is_no_mail_address_is_no_identity(skadi: Skadi, ada: str, subject: str) -> None:
+    said = skadi("identity", "add", "ada", "smtp", subject)
+    assert (said.status, said.err) == (1, f"{subject} is nobody's address on smtp.\n")
+    assert skadi("identity", "list", "--json").data == []
+
+
 def test_an_identity_of_a_platform_that_is_not_there_is_refused(skadi: Skadi, ada: str) -> None:
     said = skadi("identity", "add", "ada", "smpt", "ada@example.org")
     assert said.err == "smpt is not configured; the platforms that are: smtp.\n"
@@ -284,6 +376,48 @@ def test_letters_there_are_none(skadi: Skadi) -> None:
     for verb in ("show", "retry", "drop"):
         said = skadi("letters", verb, "nothing", "--json")
         assert (said.status, said.data["error"]) == (1, "LetterNotFound")
+
+
+def test_a_letter_is_shown_whole(skadi: Skadi, ada: str, dead: str) -> None:
+    shown = dict(line.split(maxsplit=1) for line in skadi("letters", "show", dead).out.splitlines())
+    assert shown.pop("created_at")
+    assert shown == {
+        "id": dead,
+        "adapter": "smtp",
+        "channel": "ada@example.org",
+        "job": "-",
+        "attempts": "1",
+        "error": "550 no such user",
+        "account": ada,
+        "thread": "t1",
+    }
+    whole = skadi("letters", "show", dead, "--json").data["thread"]
+    assert whole == {
+        "adapter": "smtp",
+        "channel_id": "ada@example.org",
+        "thread_id": "t1",
+        "ref": {"subject": "a matter"},
+    }
+    skadi("letters", "retry", dead)
+    assert skadi("letters", "show", dead).status == 1
+
+
+@pytest.fixture
+def dead(tmp_path: Path, skadi: Skadi, ada: str) -> str:
+    """The id of an answer that could not be delivered."""
+
+    async def die() -> str:
+        thread = Thread("smtp", "ada@example.org", "t1", {"subject": "a matter"})
+        async with desk(load(tmp_path, {"SKADI_DATA": str(tmp_path / "data")})) as parts:
+            messages, deliveries, now = parts.store.messages, parts.store.deliveries, utc_now()
+            await messages.begin("k", now, timedelta(minutes=1))
+            id = await messages.finish("k", Reply(thread, "done"), now, deliver_for=ada)
+            delivery = await deliveries.claim(id or "", now, timedelta(minutes=1))
+            assert delivery
+            await deliveries.failed(delivery, "550 no such user", now, None)
+            return delivery.id
+
+    return asyncio.run(die())
 
 
 def test_migrating_again_does_nothing(skadi: Skadi) -> None:

@@ -8,7 +8,6 @@ import re
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from tests.app.program import PATIENCE, Program, wait_for
 
 LAST_LINE = "Stop with Ctrl-C."
+STARTS_WITHIN = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_mail_that_was_pasted_is_answered_in_the_maildir(program: Program, scr
     paste(pasted(screen, "python3 -c 'import smtplib"))
     wait_for(lambda: len(letters(program)) > len(before) or None, "an answer")
     answer = paste(pasted(screen, "python3 -c 'import email"))
-    assert "Succeeded" in answer
+    assert answer.startswith("Succeeded")
     assert "Hello from " in answer
     assert "smtp: you@localhost wrote: demo hello" in program.said
     assert re.search(
@@ -140,18 +140,29 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def restart(program: Program) -> float:
+    """Seconds of work from the start to the words that end the screen, whatever else the machine does."""
+    starts = program.said.count(LAST_LINE)
+    assert program.stop(signal.SIGINT) == 0
+    program.start()
+    wait_for(lambda: program.said.count(LAST_LINE) > starts or None, "another start")
+    return work_of(program.process.pid)
+
+
+def work_of(pid: int) -> float:
+    """Processor time of a process so far, in seconds (proc(5), the 14th and 15th of its stat)."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def test_what_was_pasted_before_a_restart_works_after_it(program: Program, screen: str) -> None:
     mail, call = pasted(screen, "python3 -c 'import smtplib"), pasted(screen, "curl .*-d ")
-    assert program.stop(signal.SIGINT) == 0
-    begun = time.monotonic()
-    program.start()
-    wait_for(lambda: program.said.count(LAST_LINE) == 2 or None, "a second start")
-    took = time.monotonic() - begun
+    assert restart(program) < STARTS_WITHIN
     before = letters(program)
     paste(mail)
     job = json.loads(paste(call))
     ended = until_ended(program, screen, job["id"])
-    assert ended["status"] == "succeeded", f"after a second start of {took:.1f} s: {ended}"
+    assert ended["status"] == "succeeded"
     wait_for(lambda: len(letters(program)) > len(before) or None, "an answer")
     accounts = program.ask("account", "list")
     assert [account["name"] for account in accounts] == ["demo"]

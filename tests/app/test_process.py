@@ -21,7 +21,7 @@ from app import live
 from core.errors import SettingsError, SkadiError
 from core.settings import load
 from tests.app.program import ROOT, Program, wait_for
-from tests.servers import LOOPBACK
+from tests.servers import LOOPBACK, free_port
 
 LEAVES_WITHIN = 10.0
 NO_DEMO = {"SKADI_DEMO": "off"}
@@ -94,6 +94,100 @@ def test_a_mail_port_that_is_taken_is_named_as_well(program: Program) -> None:
     assert "SKADI_ADAPTERS__SMTP__PORT" in said
 
 
+def test_a_host_that_is_none_of_this_machine_is_named_and_not_the_port(program: Program) -> None:
+    for section in ("SKADI_WEB", "SKADI_ADAPTERS__SMTP"):
+        program.environment[f"{section}__HOST"] = "nosuch.invalid"
+    said = program.refusal()
+    for section in ("SKADI_WEB", "SKADI_ADAPTERS__SMTP"):
+        assert f"Name an address of this machine with {section}__HOST." in said
+    assert "port" not in said
+
+
+def test_a_second_start_says_what_is_the_matter_and_leaves_the_first_alone(
+    program: Program,
+) -> None:
+    program.start().wait_until_ready()
+    agent, _ = enrol(program)
+    holder, address = f"process {program.process.pid}", f"http://{LOOPBACK}:{program.port}"
+    for port in (program.port, free_port()):
+        program.environment["SKADI_WEB__PORT"] = str(port)
+        program.environment["SKADI_ADAPTERS__SMTP__PORT"] = str(free_port())
+        said = program.refusal()
+        assert said.startswith(
+            f"skadi: Skadi runs already with {program.data}: {holder}, {address}."
+        )
+    assert poll(program, agent, 0)[0] == 204
+    program.process.kill()
+    program.process.wait()
+    program.environment["SKADI_WEB__PORT"] = str(program.port)
+    program.start().wait_until_ready()
+
+
+def test_what_it_writes_is_for_its_owner_alone(program: Program) -> None:
+    program.data.mkdir(mode=0o755)
+    program.start().wait_until_ready()
+    enrol(program)
+    files = [path for path in program.data.iterdir() if path.is_file()]
+    assert {path.name for path in files} >= {"skadi.db", "skadi.db-wal", "skadi.lock"}
+    assert {path.name for path in files if path.stat().st_mode & 0o077} == set()
+    [finding] = [
+        each for each in program.ask("check")["findings"] if each["about"] == "data folder"
+    ]
+    assert finding["level"] == "warn"
+    assert finding["todo"] == f"Close it: chmod 700 {program.data}"
+
+
+def test_neither_a_database_elsewhere_nor_the_mail_is_for_others(program: Program) -> None:
+    program.data.mkdir(mode=0o755)
+    elsewhere = program.data.with_name("elsewhere")
+    elsewhere.mkdir(mode=0o755)
+    program.environment["SKADI_DATABASE__URL"] = f"sqlite:///{elsewhere}/skadi.db"
+    program.start().wait_until_ready()
+    program.tell("account", "add", "ada")
+    write_mail(program, program.ask("token", "add", "mail", "ada", "phone")["address"])
+    outbox = program.data / "outbox" / "new"
+    wait_for(lambda: next(iter(outbox.glob("*")), None), "an answer")
+    made = [path for folder in (program.data, elsewhere) for path in folder.rglob("*")]
+    assert {path.name for path in made} >= {"skadi.db", "outbox", "new"}
+    assert {path for path in made if path.stat().st_mode & 0o077} == set()
+
+
+def test_the_start_says_where_mail_is_taken_and_where_answers_go(program: Program) -> None:
+    said = program.start().wait_until_said("answers into")
+    outbox = program.data / "outbox"
+    place = f"{LOOPBACK}:{program.mail_port}"
+    assert f"smtp: mail to agent@localhost at {place}, answers into {outbox}" in said
+
+
+def test_a_log_that_says_much_says_no_secret_and_no_output(program: Program) -> None:
+    program.environment["SKADI_LOG"] = "debug"
+    program.start().wait_until_ready()
+    token, account = enrol(program)
+    address = program.ask("token", "add", "mail", "ada", "phone")["address"]
+    write_mail(program, address)
+    status, body = poll(program, token, 10)
+    assert status == 200
+    report(program, token, json.loads(body)["id"])
+    folder = program.data / "outbox" / "new"
+    answer = wait_for(lambda: next(iter(folder.glob("*")), None), "an answer")
+    assert b"all is well" in answer.read_bytes()
+    code = program.ask("identity", "code", "ada")["code"]
+    program.stop()
+    said = program.said
+    assert "playing" in said
+    for secret in (token, account, address.partition("+")[2].partition("@")[0], code):
+        assert secret not in said
+    assert "all is well" not in said
+    assert "SELECT" not in said
+
+
+def test_a_database_that_is_away_is_a_sentence(program: Program) -> None:
+    url = f"mysql://skadi@{LOOPBACK}:{free_port()}/skadi"
+    program.environment["SKADI_DATABASE__URL"] = url
+    assert program.refusal() == "skadi: The database does not answer.\n"
+    assert program.refusal("migrate") == "The database does not answer.\n"
+
+
 def test_a_word_that_is_neither_role_nor_command_is_misuse(program: Program) -> None:
     done = program.start_command("wep")
     assert done.returncode == 2
@@ -119,11 +213,17 @@ def test_some_roles_without_redis_are_refused(program: Program) -> None:
     ("variable", "value", "message"),
     [
         ("SKADI_WEB__PROT", "1", 'SKADI_WEB__PROT: there is no setting "prot"'),
-        ("SKADI_ADAPTERS__SMTP__PROT", "1", '[adapters.smtp]: there is no setting "prot"'),
+        ("SKADI_ADAPTERS__SMTP__PROT", "1", "SKADI_ADAPTERS__SMTP__PROT: there is no setting"),
         ("SKADI_ADAPTERS__SMPT__PORT", "1", '[adapters.smpt]: there is no platform "smpt"'),
         ("SKADI_ADAPTERS__SMTP__TLS_CERT", "/nowhere", "[adapters.smtp] tls_key"),
         ("SKADI_DATABASE__URL", "mysql://root@127.0.0.1:1/skadi", "The database does not answer."),
-        ("SKADI_DATA", "/proc/skadi", "/proc/skadi cannot be made"),
+        ("SKADI_DATA", "/proc/skadi", "/proc/skadi cannot be"),
+        ("SKADI_DATA", "/dev/null/skadi", "/dev/null/skadi cannot be written. Let this user write"),
+        (
+            "SKADI_DATABASE__URL",
+            "sqlite:////proc/s.db",
+            "SQLite cannot use /proc/s.db: unable to open",
+        ),
     ],
 )
 def test_settings_that_cannot_be_used_stop_the_start(
@@ -276,6 +376,31 @@ def test_the_demo_agent_does_not_outlive_a_server_that_was_killed(tmp_path: Path
         [agent] = children(program.process.pid)
         program.process.kill()
         wait_for(lambda: not Path(f"/proc/{agent}").exists() or None, "the end of the agent")
+
+
+def test_a_demo_agent_that_loses_its_token_gets_a_new_one_once(tmp_path: Path) -> None:
+    with Program(tmp_path, {"SKADI_WEB__LOOK_AGAIN": "200ms"}) as program:
+        program.start().wait_until_said("at work for")
+        program.tell("agent", "rotate", "demo", "demo")
+        wait_for(
+            lambda: program.said.count("at work for") == 2 or None, "the agent with a new token"
+        )
+        program.tell("agent", "rotate", "demo", "demo")
+        said = program.wait_until_said("stays away")
+        assert said.count("the demo agent ended with status 3") == 2
+        assert children(program.process.pid) == []
+        assert program.process.poll() is None
+
+
+def test_the_demo_agent_keeps_its_token_over_a_restart(tmp_path: Path) -> None:
+    with Program(tmp_path) as program:
+        program.start().wait_until_said("at work for")
+        secrets = (program.data / "demo" / "secrets.json").read_text()
+        program.stop()
+        program.start()
+        wait_for(lambda: program.said.count("at work for") == 2 or None, "the agent once more")
+        assert (program.data / "demo" / "secrets.json").read_text() == secrets
+        assert poll(program, json.loads(secrets)["agent"], 0)[0] == 204
 
 
 def children(pid: int) -> list[int]:

@@ -146,6 +146,22 @@ def test_the_kinds_of_values(tmp_path: Path) -> None:
         ('[redis]\nurl = "http://here"', "[redis] url begins with redis://"),
         ('[database]\nurl = "postgresql://here/skadi"', "[database] url begins with mysql://"),
         ('[database]\nurl = "mysql://root@here"', "[database] url names no database"),
+        (
+            '[database]\nurl = "mysql://skadi@here:abc/skadi"',
+            "[database] url is no address: its port",
+        ),
+        (
+            '[database]\nurl = "mysql://skadi@here:0/skadi"',
+            "[database] url is no address: its port",
+        ),
+        ('[database]\nurl = "mysql://skadi@[here/skadi"', "[database] url is no address"),
+        ('[database]\nurl = "mysql://h/skadi?bogus=1"', '"bogus" is not known; behind the ? may'),
+        ('[database]\nurl = "mysql://h/skadi?bogus"', '"bogus" is not known; behind the ? may'),
+        (
+            '[database]\nurl = "sqlite:////srv/s.db?bogus=1"',
+            '"bogus" is not known; behind the ? st',
+        ),
+        ('[redis]\nurl = "redis://here:abc/0"', "[redis] url is no address: its port"),
         ("adapters = 3", "settings.toml: below [adapters] are sections only"),
         ("[adapters]\nport = 3", "below [adapters] are sections only, as [adapters.port]"),
         ("[adapters.worker]", "[adapters.worker]: app.py knows this word already"),
@@ -225,6 +241,28 @@ def test_adapters_keep_what_they_were_told(tmp_path: Path) -> None:
         "team": {"kind": "slack"},
         "wx": {"kind": "w"},
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "environment", "message"),
+    [
+        ("", {"SKADI_ADAPTERS__SMTP__PORT": "99999"}, "SKADI_ADAPTERS__SMTP__PORT is a port, 1 to"),
+        (
+            "",
+            {"SKADI_ADAPTERS__SMTP__PROT": "1"},
+            "SKADI_ADAPTERS__SMTP__PROT: there is no setting",
+        ),
+        ("[adapters.smtp]\nport = 0", {}, "settings.toml: [adapters.smtp] port is a port, 1 to"),
+        ("[adapters.smtp]\nprot = 1", {}, "settings.toml: [adapters.smtp] prot: there is no setti"),
+    ],
+)
+def test_a_mistake_in_the_section_of_an_adapter_is_named_where_it_was_made(
+    tmp_path: Path, content: str, environment: dict[str, str], message: str
+) -> None:
+    settings = load(write(tmp_path, content), environment)
+    with pytest.raises(SettingsError) as caught:
+        read_options(Options, "smtp", settings.adapters["smtp"])
+    assert str(caught.value).startswith(message)
 
 
 def test_an_adapter_can_be_switched_off(tmp_path: Path) -> None:

@@ -183,7 +183,37 @@ async def test_a_delay_that_makes_no_sense_is_asked_for_again(ada: Person, web: 
     assert await ada.office.count_jobs() == 0
 
 
+async def test_nothing_can_be_put_off_into_the_past(ada: Person, web: Machine) -> None:
+    for given in ("-5m", "—5m", "-1h30m"):
+        refused = await ada.hears(f"delay {given} web-1 reboot")
+        assert refused.startswith(f"`{given}` is not a duration")
+    assert await ada.office.count_jobs() == 0
+
+
 # Which job
+
+
+async def test_a_job_canceled_by_mail_says_so_in_one_mail(office: Office) -> None:
+    dan = await office.link(office.person("Dan", "mail"))
+    await office.enrol()
+    await dan.says("web-1 uptime")
+    job = await office.newest()
+    assert await dan.says(f"cancel {job.tag}", key="once") is None
+    assert await dan.says(f"cancel {job.tag}", key="once") is None
+    said = f"**Canceled**: `uptime` did not run on `web-1` (`{job.tag}`)"
+    assert await dan.reads() == [said]
+    assert await dan.says(f"cancel {job.tag}") is None
+    assert await dan.reads() == [said, f"`{job.tag}` has already ended: canceled."]
+
+
+async def test_who_cancels_somebody_elses_job_by_mail_is_told_too(office: Office) -> None:
+    dan, eva = [await office.link(office.person(name, "mail")) for name in ("Dan", "Eva")]
+    await office.enrol()
+    await dan.says("web-1 uptime")
+    job = await office.newest()
+    assert await eva.says(f"cancel {job.tag}") is None
+    said = f"**Canceled**: `uptime` did not run on `web-1` (`{job.tag}`)"
+    assert (await dan.reads(), await eva.reads()) == ([said], [said])
 
 
 async def test_in_a_jobs_thread_no_id_is_needed(ada: Person, web: Machine) -> None:

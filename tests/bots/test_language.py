@@ -1,5 +1,7 @@
 """The grammar: what is taken apart, what is understood, and what is left as it was typed."""
 
+import time
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -29,6 +31,28 @@ from bots.words import LANGUAGES
 )
 def test_a_first_word_and_the_rest_as_typed(text: str, word: str, rest: str) -> None:
     assert parse(text) == Invocation(word, rest)
+
+
+ENDLESS = [
+    "a" + "\u0301\u0316" * 100_000,
+    "a" * 500_000,
+    "1h" * 200_000,
+    "1h " * 200_000,
+    "\u200b" * 500_000 + "web-1",
+]
+
+
+@pytest.mark.parametrize("text", ENDLESS, ids=range(len(ENDLESS)))
+def test_what_has_no_end_takes_no_time(text: str) -> None:
+    begun = time.perf_counter()
+    said = parse(text)
+    find_command(said.verb)
+    readings(said.word)
+    tail(text)
+    assert nearest(said.word, ["web-1", "db-1"]) == [] or len(said.word) < 200
+    with suppress(ValueError):
+        take_duration(text)
+    assert time.perf_counter() - begun < 0.5
 
 
 @given(st.text())

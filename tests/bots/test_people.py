@@ -1,5 +1,6 @@
 """Who is who: strangers, links, tokens, and where an account is at home."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -166,6 +167,35 @@ async def test_who_is_unlinked_is_a_stranger_again(ada: Person, web: Machine) ->
     assert await ada.hears("web-1 uptime") == HINT
 
 
+async def test_the_home_goes_with_who_is_unlinked(office: Office) -> None:
+    cleo = office.person("Cleo")
+    await cleo.says(f"link {await code_for(office)}")
+    web = await office.enrol()
+    assert await office.house.accounts.home(office.account.id) == cleo.at
+    assert await cleo.hears("unlink") == (
+        "Unlinked. You no longer speak for the account Ada's servers here, and the home you had set"
+        " for it is gone: whoever still speaks for it can say `home` where its messages are to be"
+        " told."
+    )
+    assert await office.house.accounts.home(office.account.id) is None
+    await office.agents.say(web.agent, "info", "Backup done.")
+    assert not any("Backup" in post for post in await cleo.reads())
+
+
+async def test_the_home_goes_wherever_unlink_is_said(ada: Person) -> None:
+    team = ada.elsewhere("C-team", private=False)
+    await team.hears("home")
+    await ada.elsewhere("D-Ada").hears("unlink")
+    assert await ada.office.house.accounts.home(ada.office.account.id) is None
+
+
+async def test_the_home_of_somebody_else_stays(ada: Person, ben: Person) -> None:
+    await ada.hears("home")
+    await ben.hears("home")
+    assert (await ada.hears("unlink")).startswith("Unlinked. You no longer speak for the account")
+    assert await ada.office.house.accounts.home(ada.office.account.id) == ben.at
+
+
 async def test_a_link_by_mail_is_answered_by_mail(office: Office) -> None:
     dan = office.person("Dan", "mail")
     assert await dan.says(f"link {await code_for(office)}") is None
@@ -239,3 +269,45 @@ async def test_a_message_that_is_being_answered_is_for_the_platform_to_repeat(
         await office.bot.handle(message)
     office.clock.move(minutes=1)
     assert await ada.hears("agent", key="once") == "- `web-1`: online"
+
+
+# Languages
+
+
+async def test_who_writes_chinese_is_answered_in_chinese(office: Office) -> None:
+    """What is said later too: the end of a job, and what comes to the home."""
+    dan = await office.link(office.person("Dan", "mail", locale="zh-CN"))
+    eva = await office.link(office.person("Eva", "mail"))
+    web = await office.enrol()
+    await dan.says("我是谁")
+    await dan.says("web-1 uptime")
+    await web.work(seconds=5)
+    await dan.says("home")
+    await office.agents.say(web.agent, "text", "1\n2")
+    texts = await dan.reads()
+    assert [language_of(text) for text in texts] == ["zh"] * len(texts)
+    assert len(texts) == 4
+    await eva.says("web-1 uptime")
+    await web.work(seconds=5)
+    assert (await eva.reads())[0].startswith("**Succeeded**")
+
+
+def language_of(text: str) -> str:
+    return "zh" if re.search("[㐀-鿿]", text) else "en"
+
+
+async def test_what_an_account_is_set_to_comes_first(office: Office) -> None:
+    dan = await office.link(office.person("Dan", "mail", locale="zh-CN"))
+    web = await office.enrol()
+    await office.house.accounts.set_language(office.account.id, "en")
+    await dan.says("web-1 uptime")
+    await web.work(seconds=5)
+    assert (await dan.reads())[0].startswith("**Succeeded**")
+    await office.house.accounts.set_language(office.account.id, "")
+    await dan.says("help")
+    assert language_of((await dan.reads())[1]) == "zh"
+
+
+async def test_linking_greets_in_the_language_of_the_platform(office: Office) -> None:
+    cleo = office.person("Cleo", locale="zh-CN")
+    assert (await cleo.hears(f"link {await code_for(office)}")).startswith("绑定成功。")

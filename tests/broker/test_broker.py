@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.broker import JOB_STREAM, MESSAGE_STREAM, Broker, News, open_broker
+from core.broker import ANSWER_STREAM, JOB_STREAM, MESSAGE_STREAM, Broker, News, open_broker
 from core.broker.embedded import EmbeddedBroker
 from core.broker.redis import RedisBroker
 from core.errors import SettingsError
@@ -280,16 +280,17 @@ class TestHandedOut:
 
 
 class TestNews:
-    async def test_deliveries_of_both_streams_are_named_once(self, broker: Broker) -> None:
+    async def test_deliveries_of_all_streams_are_named_once(self, broker: Broker) -> None:
         await broker.tell(
             [
                 News(JOB_STREAM, b'{"seq":1}', "d1"),
                 News(MESSAGE_STREAM, b"{}", "d2"),
                 News(JOB_STREAM, b'{"seq":2}', "d1"),
                 News(JOB_STREAM, b'{"seq":1}'),
+                News(ANSWER_STREAM, b"", "d3"),
             ]
         )
-        assert sorted(await broker.take_news("w", SOON)) == ["d1", "d2"]
+        assert sorted(await broker.take_news("w", SOON)) == ["d1", "d2", "d3"]
         assert await broker.take_news("w", 0) == []
 
     async def test_who_waits_gets_them_when_they_come(self, broker: Broker) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from adapters import Surroundings
 from adapters.callback import Callback, Options
 from adapters.callback.signature import Secrets
+from bots.words import remark
 from core.chat import Message, Published, Reply
 from core.model import Account, Agent, Clock, Job, utc_now
 from core.notebook import Notes
@@ -30,7 +31,12 @@ async def nobody(_message: Message) -> Reply | None:
 
 def around(notebook: Any, clock: Clock = utc_now) -> Surroundings:
     return Surroundings(
-        inbox=nobody, notebook=notebook, keyring=Keys(), clock=clock, data=Path("nowhere")
+        inbox=nobody,
+        notebook=notebook,
+        keyring=Keys(),
+        clock=clock,
+        data=Path("nowhere"),
+        remark=remark,
     )
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from core.errors import Invalid
-from core.events import LONGEST_RESULT, event_json
+from core.events import LONGEST_IN_NEWS, event_json
 from core.model import EventJobStatus, JobStatus
 from core.store import MoveJob
 from tests.callback.caller import Work, at_work
@@ -93,7 +93,7 @@ async def test_a_job_that_was_given_back_is_told_as_sent_again(
     ]
 
 
-@pytest.mark.parametrize(("length", "cut"), [(LONGEST_RESULT, False), (LONGEST_RESULT + 1, True)])
+@pytest.mark.parametrize(("length", "cut"), [(LONGEST_IN_NEWS, False), (LONGEST_IN_NEWS + 1, True)])
 async def test_a_long_result_is_cut_and_said_to_be(
     work: Work, receiver: Receiver, length: int, cut: bool
 ) -> None:
@@ -101,7 +101,7 @@ async def test_a_long_result_is_cut_and_said_to_be(
     await work.finish(job, result="x" * length)
     await work.tell()
     event = receiver.calls[-1].event
-    assert len(event["result"]) == LONGEST_RESULT
+    assert len(event["result"]) == LONGEST_IN_NEWS
     assert ("result_cut" in event) is cut
 
 

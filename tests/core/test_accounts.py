@@ -36,6 +36,26 @@ class TestAccounts:
         with pytest.raises(Invalid):
             await house.accounts.account_for_upstream(uid)
 
+    async def test_a_word_that_means_two_accounts_means_neither(self, house: House) -> None:
+        """An upstream system that calls its user "Ada" does not become Ada."""
+        ada, mallory = await house.people()
+        assert await house.accounts.find("Ada") == ada
+        taker = await house.accounts.account_for_upstream("Ada")
+        with pytest.raises(Invalid) as refusal:
+            await house.accounts.find("Ada")
+        assert refusal.value.code == "Ambiguous"
+        assert f"id:{ada.id}" in refusal.value.message
+        assert await house.accounts.find(ada.id) == ada
+        assert await house.accounts.find(f"id:{ada.id}") == ada
+        assert await house.accounts.find("id:Ada") == taker
+        await house.accounts.account_for_upstream("id:Ada")
+        with pytest.raises(Invalid):
+            await house.accounts.find("id:Ada")
+        assert await house.accounts.find("Mallory") == mallory
+        for nobody in ("ada", "Ada ", "id:", ""):
+            with pytest.raises(NotFound):
+                await house.accounts.find(nobody)
+
     async def test_identities_that_differ_by_little_are_different_people(
         self, house: House
     ) -> None:

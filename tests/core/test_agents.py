@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 
@@ -57,6 +58,42 @@ class TestNames:
         with pytest.raises(Invalid):
             await house.enrol(ada, "we\u0301b")
         assert await house.agents.find(ada.id, "we\u0301b")
+
+    async def test_a_name_without_an_end_is_refused_at_once(self, house: House) -> None:
+        """Joining accents to letters takes the square of the time for their number."""
+        ada, _ = await house.people()
+        endless = "a" + "\u0301\u0316" * 100_000
+        begun = time.perf_counter()
+        with pytest.raises(Invalid):
+            await house.agents.enrol(ada.id, endless)
+        with pytest.raises(Invalid):
+            await house.agents.enrol(ada.id, "web", alias=endless)
+        with pytest.raises(NotFound) as refusal:
+            await house.agents.find(ada.id, endless)
+        assert time.perf_counter() - begun < 0.5
+        assert len(refusal.value.message) < 100
+        assert refusal.value.facts["near"] == []
+
+    async def test_a_name_of_letters_whose_accents_stand_apart_is_found(self, house: House) -> None:
+        ada, _ = await house.people()
+        agent, _ = await house.enrol(ada, "e\u0301" * 50)
+        assert agent.name == "\u00e9" * 50
+        assert (await house.agents.find(ada.id, "e\u0301" * 50)).id == agent.id
+
+    async def test_accounts_whose_ids_begin_alike_do_not_meet_in_memory(self, house: House) -> None:
+        """Upstream systems choose ids, and tenants the names of their agents."""
+        corp = await house.accounts.account_for_upstream("corp")
+        team = await house.accounts.account_for_upstream("corp:team")
+        theirs, _ = await house.enrol(team, "db")
+        assert (await house.agents.find(team.id, "db")).id == theirs.id
+        with pytest.raises(NotFound):
+            await house.agents.find(corp.id, "team:db")
+        with pytest.raises(NotFound):
+            await house.agents.get(corp.id, f"team:{theirs.id}")
+        trap, _ = await house.enrol(corp, "team:web")
+        assert (await house.agents.find(corp.id, "team:web")).id == trap.id
+        with pytest.raises(NotFound):
+            await house.agents.find(team.id, "web")
 
     async def test_names_and_aliases_share_one_room(self, house: House) -> None:
         ada, mallory = await house.people()

@@ -9,6 +9,8 @@ import pytest
 from core.broker.embedded import EmbeddedBroker
 from core.memory import FRESH, Memory
 
+COLOUR, SHAPE = ("colour",), ("shape",)
+
 
 class Counter:
     """The database's epoch."""
@@ -45,7 +47,7 @@ async def memory(broker: EmbeddedBroker, seconds: Seconds) -> Memory:
     """One that has just heard the epoch, and remembers a colour."""
     one = Memory(Counter(), broker, seconds=seconds)
     await one.refresh()
-    one.put("colour", "red")
+    one.put(COLOUR, "red")
     return one
 
 
@@ -55,10 +57,10 @@ async def test_what_another_process_changed_is_forgotten_within_a_tenth_of_a_sec
     await broker.set_epoch(2)
     seconds.now += FRESH - 0.001
     await memory.refresh()
-    assert memory.get("colour") == "red"
+    assert memory.get(COLOUR) == "red"
     seconds.now += 0.001
     await memory.refresh()
-    assert memory.get("colour") is None
+    assert memory.get(COLOUR) is None
 
 
 async def test_each_word_of_the_same_epoch_counts_as_having_asked(
@@ -69,14 +71,14 @@ async def test_each_word_of_the_same_epoch_counts_as_having_asked(
     await broker.set_epoch(2)
     seconds.now += FRESH / 2
     await memory.refresh()
-    assert memory.get("colour") == "red"
+    assert memory.get(COLOUR) == "red"
     assert not memory.learn(2)
-    assert memory.get("colour") is None
+    assert memory.get(COLOUR) is None
 
 
 async def test_what_this_process_changed_is_forgotten_at_once(memory: Memory) -> None:
     await memory.changed()
-    assert memory.get("colour") is None
+    assert memory.get(COLOUR) is None
 
 
 async def test_who_forgot_asks_again_whatever_the_time(
@@ -96,10 +98,10 @@ async def test_what_was_looked_up_before_a_change_is_not_kept(memory: Memory) ->
         await go_on.wait()
         return "square"
 
-    looking = asyncio.create_task(memory.recall("shape", look_up))
+    looking = asyncio.create_task(memory.recall(SHAPE, look_up))
     await asyncio.sleep(0)
     memory.learn(2)
     memory.learn(1)
     go_on.set()
     assert await looking == "square"
-    assert memory.get("shape") is None
+    assert memory.get(SHAPE) is None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
 import pytest
+from sqlalchemy import text
 
 from core.errors import Conflict, Invalid, NotFound, SkadiError
 from core.model import MOVES, EventMessage, Job, JobStatus, Mover, Times, new_id
@@ -349,3 +351,33 @@ class TestStoreContract:
         now = await store.jobs.get(job.id)
         assert now is not None
         assert (now.seq, now.journal) == (2, "0")
+
+
+SECRET = "HUNTER2"
+REFUSE = {
+    True: "SELECT RAISE(ABORT, 'not today'); END",
+    False: "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not today'; END",
+}
+
+
+@pytest.mark.parametrize("table", ["jobs", "notes"])
+async def test_what_the_database_refuses_is_logged_without_what_it_was_told(
+    store: Store, clock: Clock, caplog: pytest.LogCaptureFixture, table: str
+) -> None:
+    database = store._database
+    each = "" if database.lite else "FOR EACH ROW "
+    trigger = f"CREATE TRIGGER no BEFORE INSERT ON {table} {each}BEGIN {REFUSE[database.lite]}"
+    async with database.engine.begin() as connection:
+        await connection.execute(text(trigger))
+    try:
+        if table == "jobs":
+            await store.jobs.add(AddJob(a_job(QUEUING, clock(), command=SECRET)))
+        else:
+            await store.notes.put("smtp", "key", SECRET, None)
+    except Exception:
+        logging.getLogger("test").exception("it was refused")
+    finally:
+        async with database.engine.begin() as connection:
+            await connection.execute(text("DROP TRIGGER no"))
+    assert "not today" in caplog.text
+    assert SECRET not in caplog.text

@@ -17,6 +17,7 @@ from zlib import crc32
 
 from adapters import Surroundings
 from adapters.smtp import Options, Smtp
+from bots.words import remark
 from core.chat import Message, Reply
 from tests.clock import Clock
 
@@ -60,6 +61,7 @@ class Keys:
 
     def __init__(self) -> None:
         self.holders = {SECRET: ("account-ada", "token:1")}
+        self.people: dict[str, str] = {}
         self.asked: list[str] = []
 
     async def holder(self, secret: str) -> tuple[str, str] | None:
@@ -68,6 +70,9 @@ class Keys:
 
     async def alive(self, requested_by: str) -> bool:
         return any(token == requested_by for _, token in self.holders.values())
+
+    async def speaks(self, account_id: str, platform: str, subject: str) -> bool:
+        return self.people.get(subject, account_id) == account_id
 
 
 class Inbox:
@@ -138,7 +143,9 @@ async def at_work(clock: Clock, data: Path, **options: Any) -> AsyncIterator[Off
 
 def build(clock: Clock, data: Path, **options: Any) -> Office:
     inbox, keys, notes = Inbox(), Keys(), Notes(clock)
-    around = Surroundings(inbox=inbox, notebook=notes, keyring=keys, clock=clock, data=data)
+    around = Surroundings(
+        inbox=inbox, notebook=notes, keyring=keys, clock=clock, data=data, remark=remark
+    )
     settings = {"port": 0, "domain": "skadi.example", **options}
     return Office(Smtp("mail", Options(**settings), around), inbox, keys, notes, clock, data)
 

@@ -18,6 +18,7 @@ from adapters import Surroundings
 from adapters.smtp import Options, Smtp
 from bots.bot import Bot
 from bots.notices import Notices
+from bots.words import remark
 from core.chat import Adapter
 from core.model import Account
 from core.notebook import Notes
@@ -167,6 +168,7 @@ def make_adapter(house: House, folder: Path, options: dict[str, Any]) -> Smtp:
         keyring=house.accounts,
         clock=clock,
         data=folder,
+        remark=remark,
     )
     return Smtp(name, Options(**{"port": 0, "domain": "skadi.example", **options}), around)
 

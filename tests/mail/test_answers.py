@@ -1,18 +1,26 @@
 """A reply as a mail: in its thread, harmless, whole."""
 
 import email
+import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from email.errors import MessageError
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from adapters.smtp.answer import LONGEST, compose
+from adapters.smtp.addresses import Addresses
+from adapters.smtp.answer import LONGEST, Answer, compose
+from adapters.smtp.courier import Courier
 from adapters.smtp.letter import read_letter
 from adapters.smtp.markup import printable, to_html, to_plain
 from adapters.smtp.quotes import MARK
+from bots.words import remark
 from core.chat import DeliveryError, Reply, Thread
 from tests.clock import START
 from tests.mail.office import COMMAND, OWNER, Office
@@ -182,6 +190,81 @@ def test_no_header_can_be_slipped_in() -> None:
     assert answer(reply)["References"] is None
     reply = reply_to(references=[f"<{HOSTILE}>", "not an id", "<a@x> <b@x>", "<c@x>"])
     assert answer(reply)["References"] == "<c@x> <q@corp.example>"
+
+
+HEADERS = [
+    *("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References"),
+    *("Auto-Submitted", "X-Auto-Response-Suppress", "X-Loop", "MIME-Version", "Content-Type"),
+]
+ENCODED = "=?utf-8?q?ok=0D=0ABcc:_eve=40evil.example=0D=0A=0D=0Abody?="
+
+
+def header_names(reply: Reply) -> list[str]:
+    """As the strictest and the laxest reader find them: any line end is one, a blank line ends."""
+    composed = compose(reply, sender=SENDER, domain="skadi.example", reply_to=COMMAND, now=START)
+    lines = re.split("\r\n|\r|\n", composed.raw.decode("ascii"))
+    head = lines[: lines.index("")]
+    return [line.partition(":")[0] for line in head if line[0] not in " \t"]
+
+
+@pytest.mark.parametrize("hostile", [HOSTILE, ENCODED, f"Re: {ENCODED}", f"=\0{ENCODED[1:]}"])
+def test_no_header_can_be_slipped_in_by_an_encoded_word(hostile: str) -> None:
+    """Words that ask to be decoded stand in the text of an agent, or in a subject, twice encoded."""
+    assert header_names(reply_to(subject=hostile)) == HEADERS
+    assert header_names(replace(reply_to(), subject=hostile)) == HEADERS
+    notice = header_names(Reply(Thread("mail", OWNER), "web-1 is back", subject=hostile))
+    assert notice == [name for name in HEADERS if name not in ("In-Reply-To", "References")]
+
+
+PIECES = (
+    *("=?utf-8?q?", "=?utf-8?b?DQpCY2M6?=", "=0D=0ABcc:_x", "?="),
+    *("=", "?", "\r\n", " ", "\0", "é"),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_whatever_a_subject_is_made_of_it_is_one_header(hostile: str) -> None:
+    assert header_names(reply_to(subject=hostile)) == HEADERS
+
+
+def test_an_answer_goes_to_no_address_but_the_one() -> None:
+    hostile = "=?utf-8?q?eve=40evil.example=2C?=@corp.example"
+    with pytest.raises(ValueError, match="no mail address"):
+        header_names(Reply(Thread("mail", hostile), "hello"))
+
+
+async def test_a_mail_whose_id_is_an_encoded_word_is_answered_all_the_same(office: Office) -> None:
+    for hostile in ("<=?utf-8?q?=C3=A9?=@x>", "<=?utf-8?q?=0D=0ABcc:_x=40y?=@x>"):
+        await office.post(office.letter(hostile, message_id=hostile, references=hostile))
+        reply = Reply(office.inbox.messages[-1].thread, "done")
+        await office.adapter.send(reply)
+        assert set(header_names(reply)) < set(HEADERS)
+
+
+class Unwritable:
+    """A post that finds a mail to be none, as newer standard libraries do when they write it."""
+
+    place = "nowhere"
+
+    async def deliver(self, answer: Answer) -> None:
+        raise MessageError("a header holds a line end")
+
+
+async def test_a_mail_that_cannot_be_written_is_refused_for_good(office: Office) -> None:
+    with ThreadPoolExecutor(1) as threads, pytest.raises(DeliveryError) as caught:
+        await Courier(
+            addresses=Addresses("agent", "skadi.example", (), SENDER),
+            returns=None,
+            notebook=office.notes,
+            post=Unwritable(),
+            signer=None,
+            clock=office.clock,
+            threads=threads,
+            answers_per_hour=30,
+            remark=remark,
+        ).send(reply_to())
+    assert caught.value.permanent
 
 
 @pytest.mark.parametrize(

@@ -177,9 +177,102 @@ async def test_a_mail_signed_to_us_among_others_is_a_command(office: Office) -> 
     assert (await office.post(sign(office.letter(to=to)), COMMAND))[0] == 250
 
 
-async def test_a_domain_that_does_not_sign_to_whom_it_writes_is_believed(office: Office) -> None:
+async def test_a_mail_that_is_signed_to_nobody_is_no_command(office: Office) -> None:
+    """Whoever was sent a copy of it could pass it on to us."""
     names = tuple(name for name in USUAL if name != "to")
-    assert (await office.post(sign(office.letter(), headers=names), COMMAND))[0] == 250
+    assert await refused(office, sign(office.letter(), headers=names))
+    assert await refused(office, sign(office.letter(to=""), headers=USUAL))
+
+
+async def test_a_mail_signed_to_us_in_its_copies_is_a_command(office: Office) -> None:
+    names = (*(name for name in USUAL if name != "to"), "cc")
+    raw = sign(office.letter(to="friend@elsewhere.example", cc=COMMAND), headers=names)
+    assert (await office.post(raw, COMMAND))[0] == 250
+
+
+RECUT = (
+    "--genuine",
+    "Content-Type: text/plain",
+    "",
+    "web-1 uptime",
+    "",
+    "> --stranger",
+    "--stranger",
+    "",
+    "web-1 reboot",
+    "--stranger--",
+    "--genuine--",
+)
+
+
+def in_parts(office: Office, **headers: str) -> bytes:
+    kind = {"mime_version": "1.0", "content_type": 'multipart/mixed; boundary="genuine"'}
+    return office.letter("\r\n".join(RECUT), **{**kind, **headers})
+
+
+MIME = ("mime-version", "content-type", "content-transfer-encoding")
+
+
+async def test_a_signed_mail_cannot_be_cut_into_other_parts(office: Office) -> None:
+    raw = sign(in_parts(office), headers=tuple(name for name in USUAL if name not in MIME))
+    assert await refused(office, raw.replace(b'boundary="genuine"', b'boundary="stranger"'))
+    raw = sign(in_parts(office), headers=(*USUAL, *MIME))
+    assert await refused(office, raw.replace(b'boundary="genuine"', b'boundary="stranger"'))
+    assert (await office.post(raw, COMMAND))[0] == 250
+    assert office.inbox.only.text == "web-1 uptime"
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
+async def test_what_makes_another_text_of_a_mail_must_be_signed(
+    office: Office, encoding: str
+) -> None:
+    raw = in_parts(office, content_transfer_encoding=encoding)
+    names = (*USUAL, "mime-version")
+    assert await refused(office, sign(raw, headers=names))
+    assert (await office.post(sign(raw, headers=(*names, MIME[-1])), COMMAND))[0] == 250
+
+
+async def test_parts_that_fill_a_mail_need_no_signed_content_type(office: Office) -> None:
+    """Google's mails are such."""
+    names = tuple(name for name in USUAL if name not in MIME)
+    assert (await office.post(sign(in_parts(office), headers=names), COMMAND))[0] == 250
+    assert office.inbox.only.text == "web-1 uptime"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("--genuine\r\n", "words\r\n--genuine\r\n"), ("--genuine--", "--genuine--\r\nx")],
+)
+async def test_parts_with_words_around_them_do(office: Office, old: str, new: str) -> None:
+    raw = in_parts(office).replace(old.encode(), new.encode(), 1)
+    assert await refused(office, sign(raw, headers=tuple(n for n in USUAL if n not in MIME)))
+    assert (await office.post(sign(raw), COMMAND))[0] == 250
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        b"Content-Type: text/html",
+        b"Content-Transfer-Encoding: base64",
+        b"Content-Transfer-Encoding: quoted-printable",
+        b'Content-Type: multipart/mixed; boundary="stranger"',
+        b"Content-Disposition: attachment",
+        b"Content-Disposition: inline; filename=x",
+    ],
+)
+async def test_a_stranger_cannot_say_how_to_read_a_signed_mail(
+    office: Office, added: bytes
+) -> None:
+    names = tuple(name for name in USUAL if name not in MIME)
+    assert await refused(office, added + b"\r\n" + sign(office.letter(), headers=names))
+
+
+async def test_what_is_signed_may_say_how_to_read_a_mail(office: Office) -> None:
+    raw = sign(office.letter(content_disposition="inline"))
+    assert (await office.post(raw, COMMAND))[0] == 250
+    names = (*USUAL, "content-disposition")
+    raw = sign(office.letter("web-1 two", content_disposition="attachment"), headers=names)
+    assert (await office.post(raw, COMMAND))[0] == 250
 
 
 @pytest.mark.parametrize("age", [timedelta(days=5, seconds=1), timedelta(days=-1, seconds=-1)])
@@ -200,7 +293,7 @@ async def test_a_copy_with_another_unsigned_id_is_the_same_mail(office: Office) 
     assert first.key == second.key
 
 
-@pytest.mark.parametrize("names", [USUAL, ("from", "subject", "date")])
+@pytest.mark.parametrize("names", [USUAL, ("from", "to", "subject", "date")])
 async def test_two_signed_mails_are_two(office: Office, names: tuple[str, ...]) -> None:
     for text in ("web-1 one", "web-1 two"):
         await office.post(sign(office.letter(text), headers=names), COMMAND)

@@ -23,12 +23,6 @@ from tests.mail.post_office import Attempt, Forge, PostOffice, Scene, open_post_
 from tests.mail.signing import USUAL, dns
 
 FIRST, LAST = "web-1 uptime", "web-1 date"
-ANOTHERS_NAME = "nobody asks yet whether an account may write in the name of another one's person"
-OPEN = {
-    "Eve's secret address, and Ada in From": ANOTHERS_NAME,
-    "Eve's password, and Ada in From": ANOTHERS_NAME,
-}
-"""What is still accepted."""
 UNSIGNED_ID = [name for name in USUAL if name != "message-id"]
 
 
@@ -93,14 +87,7 @@ async def hand_in(office: PostOffice, attempt: Attempt) -> str:
     return await line.hand_in(attempt.raw, attempt.to, attempt.mail_from, attempt.more)
 
 
-def marks(kind: Kind) -> list[pytest.MarkDecorator]:
-    reason = OPEN.get(kind.name)
-    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, id=kind.name, marks=marks(kind)) for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.name) for kind in KINDS])
 async def test_a_forged_mail_does_nothing(
     scene: Scene, kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,11 +1,17 @@
 """What a machine wrote is taken and set aside: no command, no answer, no loop."""
 
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+
 import pytest
 
 from adapters.smtp.letter import read_letter
 from adapters.smtp.machines import why_machine
+from adapters.smtp.quotes import MARK
 from core.chat import DeliveryError, Reply, Thread
-from tests.mail.office import COMMAND, OWNER, SECRET_COMMAND, Office
+from tests.clock import Clock
+from tests.mail.office import COMMAND, OWNER, SECRET_COMMAND, Office, at_work
 
 SENDER = "skadi@skadi.example"
 
@@ -77,6 +83,13 @@ async def test_our_own_answer_sent_back_is_a_machines_mail(office: Office) -> No
     assert (await office.post(answer.read_bytes()))[1].startswith("2.0.0 Noted")
 
 
+@pytest.mark.parametrize("ours", ["skadi@Skadi.Example", SENDER])
+@pytest.mark.parametrize("seen", ["skadi@Skadi.Example", SENDER])
+def test_our_mark_is_known_however_its_domain_is_written(ours: str, seen: str) -> None:
+    raw = f"From: {OWNER}\r\nX-Loop: {seen}\r\n\r\nweb-1 uptime\r\n".encode()
+    assert why_machine(read_letter(raw), OWNER, ours) == "X-Loop"
+
+
 @pytest.mark.parametrize("address", [COMMAND, SENDER, SECRET_COMMAND])
 async def test_nothing_is_sent_to_ourselves(office: Office, address: str) -> None:
     with pytest.raises(DeliveryError) as caught:
@@ -95,3 +108,35 @@ async def test_an_address_gets_so_many_answers_an_hour(office: Office) -> None:
     await office.adapter.send(Reply(Thread("mail", "ben@corp.example"), "hello"))
     office.clock.move(hours=1)
     await office.adapter.send(reply)
+
+
+async def test_the_last_answer_of_an_hour_says_that_it_is_the_last(
+    clock: Clock, tmp_path: Path
+) -> None:
+    async with at_work(clock, tmp_path, answers_per_hour=2) as office:
+        for language, text in (("en", "one"), ("zh", "two")):
+            await office.adapter.send(Reply(Thread("mail", OWNER), text, language=language))
+    answers = {plain(file.read_bytes()) for file in (tmp_path / "outbox" / "new").iterdir()}
+    assert answers == {"one", "two\n\n此地址一小时内的回复已达上限，其余回复稍后发送。"}
+
+
+def plain(raw: bytes) -> str:
+    """What an answer reads, without the mark above it."""
+    body = message_from_bytes(raw, policy=default).get_body(("plain",))
+    assert body is not None
+    return "\n".join(str(body.get_content()).partition(MARK)[2].split("\r\n")).strip()
+
+
+async def test_what_does_not_get_through_is_not_counted(clock: Clock, tmp_path: Path) -> None:
+    reply, in_the_way = Reply(Thread("mail", OWNER), "hello"), tmp_path / "outbox"
+    in_the_way.write_text("")
+    async with at_work(clock, tmp_path, answers_per_hour=2) as office:
+        for _ in range(5):
+            with pytest.raises(DeliveryError, match="outbox: "):
+                await office.adapter.send(reply)
+        in_the_way.unlink()
+        for _ in range(2):
+            await office.adapter.send(reply)
+        for _ in range(2):
+            with pytest.raises(DeliveryError, match="2 answers went to this address"):
+                await office.adapter.send(reply)

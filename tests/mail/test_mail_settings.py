@@ -9,6 +9,7 @@ import trustme
 
 from adapters import Surroundings, load
 from adapters.smtp import Smtp
+from bots.words import remark
 from core.chat import Message, Reply
 from core.errors import SettingsError
 from tests.clock import Clock
@@ -22,7 +23,12 @@ async def nobody(message: Message) -> Reply | None:
 @pytest.fixture
 def around(clock: Clock, tmp_path: Path) -> Surroundings:
     return Surroundings(
-        inbox=nobody, notebook=Notes(clock), keyring=Keys(), clock=clock, data=tmp_path
+        inbox=nobody,
+        notebook=Notes(clock),
+        keyring=Keys(),
+        clock=clock,
+        data=tmp_path,
+        remark=remark,
     )
 
 
@@ -66,7 +72,7 @@ async def test_values_may_be_written_as_in_the_environment(around: Surroundings)
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ({"prot": 1}, '[adapters.smtp]: there is no setting "prot"; did you mean "port"?'),
+        ({"prot": 1}, '[adapters.smtp] prot: there is no setting "prot"; did you mean "port"?'),
         ({"kind": "telegram"}, '[adapters.smtp]: there is no platform "telegram"'),
         ({"kind": "__init__"}, "there is no platform"),
         ({"kind": "smtp.options"}, "there is no platform"),
@@ -76,7 +82,7 @@ async def test_values_may_be_written_as_in_the_environment(around: Surroundings)
         ({"size_limit": "10 elephants"}, "[adapters.smtp] size_limit is a size"),
         ({"domain": "not a domain"}, "[adapters.smtp] domain is a domain"),
         ({"address": "agent+x"}, "[adapters.smtp] address is what stands before the @"),
-        ({"address": "a" * 19}, "18 characters at most"),
+        ({"address": "a" * 36}, "35 characters at most"),
         ({"aliases": ["jobs"]}, "[adapters.smtp] aliases is a list of whole addresses"),
         ({"sender": "skadi"}, "[adapters.smtp] sender is a whole address"),
         ({"dkim_domains": ["*.corp"]}, "[adapters.smtp] dkim_domains is a list of domains"),

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message as Mail
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ async def test_a_mail_for_two_accounts_is_nobodys(office: Office) -> None:
         "Ada <ada@corp.example>, ",
         "=?utf-8?q?ada=40corp.example?=",
         "Ada <=?utf-8?q?ada=40corp.example?=>",
+        "=?utf-8?q?eve=40evil.example=2C?=@corp.example",
         "Ada \\<x@y.example\\> <ada@corp.example>",
         "(ada@corp.example)",
         "ada@corp.example\u200b",
@@ -237,6 +239,39 @@ def hear(client: socket.socket) -> str:
     return line.strip()
 
 
+# A token that is revoked while a conversation goes on
+
+
+async def test_a_login_ends_with_its_token(clock: Clock, tmp_path: Path) -> None:
+    async with at_work(clock, tmp_path, auth=True, require_tls_for_auth=False) as office:
+
+        def one_after_the_other(host: str, port: int) -> list[int]:
+            with smtplib.SMTP(host, port, "client.example", timeout=60) as client:
+                client.ehlo()
+                by("LOGIN")(client)
+                first = hand_in(client, office.letter("web-1 one"), COMMAND)
+                office.keys.holders.clear()
+                return [first, hand_in(client, office.letter("web-1 two"), COMMAND)]
+
+        assert await asyncio.to_thread(one_after_the_other, *office.adapter.bound) == [250, 550]
+        assert office.inbox.only.text == "web-1 one"
+
+
+def hand_in(client: smtplib.SMTP, raw: bytes, to: str) -> int:
+    client.mail(OWNER)
+    client.rcpt(to)
+    return client.data(raw)[0]
+
+
+async def test_an_address_that_dies_before_its_mail_has_come_proves_nothing(office: Office) -> None:
+    client = await office.call()
+    await client.begin()
+    office.keys.holders.clear()
+    client.throw(office.letter() + b".\r\n")
+    assert (await client.hear()).startswith("550 5.7.1 ")
+    assert office.inbox.messages == []
+
+
 # The address of an answer
 
 
@@ -313,6 +348,24 @@ async def test_answers_need_not_carry_such_an_address(clock: Clock, tmp_path: Pa
         assert (await first_answer(office))["Reply-To"] == COMMAND
 
 
+async def test_who_reads_what_we_keep_cannot_write_to_the_address_of_an_answer(
+    office: Office,
+) -> None:
+    address = (await first_answer(office))["Reply-To"]
+    secret = address.partition("+r.")[2].partition("@")[0]
+    kept = [key for key in office.notes.kept if key.startswith("return")]
+    assert kept == [f"return:{sha256(secret.encode()).hexdigest()}"]
+    assert secret not in repr(office.notes.kept)
+
+
+async def test_answers_to_one_mail_bear_one_address(office: Office) -> None:
+    """However often they are tried."""
+    first = await first_answer(office)
+    assert (await answer_of(office, "more"))["Reply-To"] == first["Reply-To"]
+    await office.post(office.letter("another"))
+    assert (await answer_of(office))["Reply-To"] != first["Reply-To"]
+
+
 async def test_two_processes_know_each_others_addresses(clock: Clock, tmp_path: Path) -> None:
     async with at_work(clock, tmp_path) as office, at_work(clock, tmp_path) as other:
         other.notes.kept = office.notes.kept
@@ -324,3 +377,12 @@ async def test_the_owner_is_who_is_answered(office: Office) -> None:
     """Where answers go is not for a header to say that nobody vouches for."""
     await office.post(office.letter(reply_to=STRANGER))
     assert office.inbox.only.thread.channel_id == OWNER
+
+
+async def test_a_secret_gives_nobody_the_name_of_another_accounts_person(office: Office) -> None:
+    office.keys.people[f"-/{STRANGER}"] = "account-eve"
+    assert (await office.post(office.letter("web-1 date", sender=STRANGER), SECRET_COMMAND))[
+        0
+    ] == 550
+    office.keys.people[f"-/{STRANGER}"] = "account-ada"
+    assert (await office.post(office.letter(sender=STRANGER), SECRET_COMMAND))[0] == 250

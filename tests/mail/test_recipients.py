@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import Unavailable
 from tests.clock import Clock
 from tests.mail.office import COMMAND, SECRET, SECRET_COMMAND, Office, at_work
 
@@ -86,6 +87,20 @@ async def test_a_keyring_that_is_away_puts_the_mail_off(office: Office) -> None:
     code, said = await office.post(office.letter())
     assert code == 451
     assert "hunter2" not in said
+
+
+async def test_an_outage_of_the_keyring_is_one_line_in_the_log(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(secret: str) -> None:
+        raise Unavailable("The database does not answer.")
+
+    office.keys.holder = away  # type: ignore[method-assign]
+    for _ in range(3):
+        assert (await office.post(office.letter()))[0] == 451
+    assert [record.getMessage() for record in caplog.records] == [
+        "mails are put off (451), 1 until now: The database does not answer."
+    ]
 
 
 async def test_no_secret_is_logged(office: Office, caplog: pytest.LogCaptureFixture) -> None:

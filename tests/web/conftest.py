@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from agent.bundle import bundle, script
+from cli.connection import Connection
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker.embedded import EmbeddedBroker
@@ -119,7 +120,12 @@ class House:
 
     @asynccontextmanager
     async def serving(
-        self, settings: WebSettings | None = None, *, url: str = "", **parts: Any
+        self,
+        settings: WebSettings | None = None,
+        http: type[Connection] = Connection,
+        *,
+        url: str = "",
+        **parts: Any,
     ) -> AsyncIterator[Door]:
         """Serve meanwhile, with some parts exchanged. `url`: where the operator says we are."""
         given: dict[str, Any] = {
@@ -136,7 +142,7 @@ class House:
             settings=settings or WebSettings(),
             handout=Handout(bundle, script, url),
         )
-        async with serving(door) as self.server:
+        async with serving(door, http) as self.server:
             yield door
 
     async def _ready(self) -> dict[str, str]:
@@ -164,13 +170,13 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[Server]:
+async def serving(app: ASGIApp, http: type[Connection] = Connection) -> AsyncIterator[Server]:
     """Serve on a free port, and stop as a deployment does."""
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="off",
         log_config=None,

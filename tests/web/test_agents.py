@@ -61,10 +61,17 @@ async def test_head_takes_no_job(house: House) -> None:
 @pytest.mark.parametrize("path", ["/agent/job", f"/agent/jobs/{SOME_ID}/succeed", "/agent/info"])
 @pytest.mark.parametrize("token", ["", "unknown", "x" * 5000, "naïve", "a b c"])
 async def test_nothing_is_done_for_an_unknown_token(house: House, path: str, token: str) -> None:
+    await house.enrol("web-1")
     method = {"/agent/job": "GET", "/agent/info": "POST"}.get(path, "PUT")
     said = await house.ask(method, path, token, b"not even json")
     assert said.error == (401, "Unauthorized")
     assert said.headers["www-authenticate"] == "bearer"
+
+
+async def test_a_database_without_agents_turns_nobody_away_for_good(house: House) -> None:
+    """An old agent ends on a 401; this may be the wrong database."""
+    said = await house.ask("GET", "/agent/job", "unknown")
+    assert said.error == (503, "Unavailable")
 
 
 async def test_a_token_is_found_whatever_the_case_of_its_scheme(house: House) -> None:

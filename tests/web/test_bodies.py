@@ -1,14 +1,19 @@
 """What may come in a body, and what becomes of what may not."""
 
 import asyncio
+import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from core.errors import Invalid
 from core.model import Job, JobStatus
+from core.settings.values import MIB
 from tests.web.conftest import House, Machine
-from tests.web.wire import Said, request, until
-from web.body import parse_report
-from web.settings import MIB, WebSettings
+from tests.web.wire import Line, Said, request, until
+from web.report import CUT, NO_TEXT, mend, parse_cut, parse_long, parse_report
+from web.settings import WebSettings
 
 LOST = "[The output was dropped: it is larger than 16 MiB.]"
 
@@ -155,6 +160,142 @@ async def test_long_reports_are_read_a_few_at_a_time(quiet_house: House) -> None
         assert (await house.job(second)).status == JobStatus.SUCCEEDED
 
 
+LONG = b'{"result": "' + b"x" * 2 * MIB + b'"}'
+
+
+async def begin(line: Line, job: Job, machine: Machine, body: bytes = LONG) -> None:
+    """All of a report but its last byte."""
+    path = f"/agent/jobs/{job.id}/succeed"
+    await line.write(request("PUT", path, machine.token, body)[:-1])
+    await asyncio.sleep(0.05)
+
+
+async def test_who_finds_no_room_for_a_long_report_in_time_has_it_cut(quiet_house: House) -> None:
+    """Somebody else's reports may keep all the room for as long as bodies may take."""
+    house = quiet_house
+    async with house.serving(WebSettings(long_bodies=1, place_seconds=0.1)):
+        web, db = await house.enrol("web-1"), await house.enrol("db-1", house.stranger)
+        first, second = await claimed(house, web), await claimed(house, db)
+        async with house.line() as hog:
+            await begin(hog, first, web)
+            path = f"/agent/jobs/{second.id}/succeed"
+            assert (await house.ask("PUT", path, db.token, LONG)).status == 204
+    ended = await house.job(second)
+    assert ended.status == JobStatus.SUCCEEDED
+    assert ended.result.startswith("x" * (MIB - 1000))
+    assert "(cut: " in ended.result[-100:]
+
+
+async def test_one_agent_has_one_long_report_read_at_a_time(quiet_house: House) -> None:
+    house = quiet_house
+    async with house.serving(WebSettings(long_bodies=2, place_seconds=0.1)):
+        hog, db = await house.enrol("web-1"), await house.enrol("db-1", house.stranger)
+        jobs = [await claimed(house, hog) for _ in range(3)]
+        other = await claimed(house, db)
+        async with house.line() as one, house.line() as two, house.line() as three:
+            for line, job in zip((one, two, three), jobs, strict=True):
+                await begin(line, job, hog)
+            path = f"/agent/jobs/{other.id}/succeed"
+            assert (await house.ask("PUT", path, db.token, LONG)).status == 204
+            await until(lambda: house.has_come(jobs[2], JobStatus.SUCCEEDED))
+    assert "(cut: other" not in (await house.job(other)).result
+
+
+async def test_a_long_report_of_nobodys_job_is_not_read(house: House) -> None:
+    web, db = await house.enrol("web-1"), await house.enrol("db-1", house.stranger)
+    ended, others, waiting = (
+        (await report(house, web, b"{}"))[1],
+        await claimed(house, db),
+        await house.submit(web),
+    )
+    expected = {ended: (400, "JobFinished"), others: (404, "NotFound"), waiting: (404, "NotFound")}
+    for job, error in expected.items():
+        async with house.line() as line:
+            await begin(line, job, web)
+            assert (await line.answer()).error == error
+
+
+@pytest.mark.parametrize("verb", ["running", "succeed"])
+async def test_a_late_long_report_is_refused_as_a_short_one_is(house: House, verb: str) -> None:
+    web = await house.enrol("web-1")
+    job = await claimed(house, web)
+    await house.jobs.expire(house.owner.id, job.id)
+    path = f"/agent/jobs/{job.id}/{verb}"
+    said = await house.ask("PUT", path, web.token, LONG)
+    assert said.status == (204 if verb == "succeed" else 400)
+
+
+async def test_a_long_report_that_is_no_text_is_dropped_and_holds_up_nobody(house: House) -> None:
+    web = await house.enrol("web-1")
+    slowest, looking = 0.0, True
+
+    async def look() -> None:
+        nonlocal slowest
+        while looking:
+            begun = asyncio.get_running_loop().time()
+            await asyncio.sleep(0)
+            slowest = max(slowest, asyncio.get_running_loop().time() - begun)
+
+    watching = asyncio.create_task(look())
+    said, job = await report(house, web, b'{"result": [' + b"[]," * (5 * MIB) + b"[]]}")
+    looking = False
+    await watching
+    assert said.status == 204
+    assert (job.status, job.result) == (
+        JobStatus.SUCCEEDED,
+        "[The output was dropped: it is long, and no text.]",
+    )
+    assert slowest < 0.5
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [
+        (b'{"result": "done"}', "done"),
+        (b'\xef\xbb\xbf { "id" : 7 , "result" : "a\\nb" , "more" : null } \n', "a\nb"),
+        (b'{"result": "a", "result": "b"}', "b"),
+        (b'{"result": null}', ""),
+        (b'{"result": 3.5}', "3.5"),
+        (b'{"other": ""}', ""),
+        (
+            b'{"result": "caf\xe9 \\ud800 \\ud83d\\ude00 \x00 \\u0000"}',
+            "caf\ufffd \ufffd \U0001f600 \ufffd \ufffd",
+        ),
+        (b'{"other": {}, "result": "lost"}', NO_TEXT),
+        (b"{" + b'"a": 1, ' * 200 + b'"result": "lost"}', NO_TEXT),
+    ],
+)
+def test_a_long_report_is_understood_as_a_short_one_is(body: bytes, result: str) -> None:
+    assert parse_long(body) == result
+    if result != NO_TEXT:
+        assert parse_report(body) == result
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{", b'{"result": "x', b'{"result": "x"', b'{"result": "x"} y', b"{result}"],
+)
+def test_a_long_report_that_makes_no_sense_is_refused(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        parse_long(body)
+
+
+@given(st.text(), st.integers(0))
+def test_a_report_may_be_cut_anywhere(result: str, lost: int) -> None:
+    """Even in the midst of an escape or of a letter's bytes."""
+    for text in (json.dumps(result), json.dumps(result, ensure_ascii=False)):
+        body = text.encode(errors="surrogatepass")[1:-1]
+        kept = parse_cut(b'{"result": "' + body[: len(body) - lost % (len(body) + 1)])
+        assert kept.endswith(CUT)
+        whole = mend(result)
+        assert whole.startswith(kept.removesuffix(CUT).rstrip("\ufffd"))
+
+
+def test_what_is_cut_before_its_result_is_dropped() -> None:
+    for body in (b'{"resu', b'{"result": [1, 2', b""):
+        assert parse_cut(body) == NO_TEXT
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -204,6 +345,7 @@ async def test_a_body_without_a_length_ends_there_too(house: House) -> None:
 
 
 async def test_a_stranger_cannot_make_the_server_hold_a_body(house: House) -> None:
+    await house.enrol("web-1")
     async with house.line() as line:
         await line.write(request("POST", "/agent/message/info", "?", Content_Length="1000000"))
         assert (await line.answer()).error == (401, "Unauthorized")

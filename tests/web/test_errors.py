@@ -193,3 +193,13 @@ async def test_only_a_trusted_proxy_says_where_a_call_comes_from(quiet_house: Ho
                 await house.ask("GET", "/agent/job", "x", X_Forwarded_For=claimed)
     peer = "127.0.0.1"
     assert agents.addresses == [peer] * 4 + ["203.0.113.7", "2001:db8::1", peer, peer]
+
+
+async def test_of_two_lines_about_where_a_call_comes_from_the_proxys_is_the_last(
+    quiet_house: House,
+) -> None:
+    agents = Failing(Unavailable("Enough."))
+    async with quiet_house.serving(WebSettings(trust_proxy=True), agents=agents):
+        lines = {"X_Forwarded_For": "6.6.6.6", "x_forwarded_for": "203.0.113.9"}
+        await quiet_house.ask("GET", "/agent/job", "x", **lines)
+    assert agents.addresses == ["203.0.113.9"]

@@ -1,4 +1,4 @@
-"""Mail as the settings say it: where commands are handed in, where answers go, what is missing."""
+"""What `python app.py check` says of mail: where it comes in, where answers go, what is missing."""
 
 from __future__ import annotations
 
@@ -6,34 +6,29 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapters import read_options
-from adapters.smtp.options import Options, check, client_tls, read_smarthost, server_tls
-from cli.banner import Inbox, is_loopback, reachable
-from cli.finding import Finding
-from core.settings import Settings
+from adapters.smtp.options import (
+    Options,
+    client_tls,
+    read_smarthost,
+    refuse_faults,
+    server_tls,
+)
+from core.chat import Mailbox
+from core.settings.finding import Finding
+from core.settings.hosts import is_loopback, reachable
 
-PLATFORM = "smtp"
 PATIENCE = 5.0
 
 
-def find_inbox(settings: Settings) -> Inbox | None:
-    """That of the first mail adapter there is."""
-    for name, section in settings.adapters.items():
-        if section.get("kind", name) == PLATFORM:
-            values = {key: value for key, value in section.items() if key != "kind"}
-            return make_inbox(name, read_options(Options, name, values), settings)
-    return None
-
-
-def make_inbox(name: str, options: Options, settings: Settings) -> Inbox:
+def mailbox(name: str, options: Options, data: Path) -> Mailbox:
     server = read_smarthost(name, options)
-    folder = None if server else Path(options.maildir or settings.data / "outbox")
-    return Inbox(options.host, options.port, options.address, options.domain, folder)
+    folder = None if server else Path(options.maildir or data / "outbox")
+    return Mailbox(options.host, options.port, options.address, options.domain, folder)
 
 
-def check_inbox(name: str, options: Options, settings: Settings) -> Iterator[Finding]:
+def check(name: str, options: Options, data: Path) -> Iterator[Finding]:
     """Raises SettingsError for what stops the start."""
-    check(name, options)
+    refuse_faults(name, options)
     client_tls(name, options)
     tls = server_tls(name, options) is not None
     yield check_socket(name, options)
@@ -41,7 +36,7 @@ def check_inbox(name: str, options: Options, settings: Settings) -> Iterator[Fin
         todo = "Set tls_cert and tls_key: secret addresses and commands travel in the clear."
         yield Finding("warn", name, f"Open to the network at {options.host} without TLS.", todo)
     yield Finding("ok", name, f"Who writes is proven by {', '.join(proofs(options))}.")
-    yield check_way_out(name, options, settings)
+    yield check_way_out(name, options, data)
 
 
 def check_socket(name: str, options: Options) -> Finding:
@@ -76,15 +71,15 @@ def proofs(options: Options) -> Iterator[str]:
         yield f"DKIM of {', '.join(options.dkim_domains)}"
 
 
-def check_way_out(name: str, options: Options, settings: Settings) -> Finding:
+def check_way_out(name: str, options: Options, data: Path) -> Finding:
     server = read_smarthost(name, options)
     if server and server.tls != "none":
         return Finding("ok", name, f"Answers go to {server.host}:{server.port} by {server.tls}.")
     if server:
         todo = "Set smarthost_tls unless the way there is your own."
         return Finding("warn", name, f"Answers go to {server.host} without TLS.", todo)
-    inbox = make_inbox(name, options, settings)
+    outbox = mailbox(name, options, data).outbox
     if is_loopback(options.host):
-        return Finding("ok", name, f"Answers go into {inbox.outbox}, a Maildir on this machine.")
+        return Finding("ok", name, f"Answers go into {outbox}, a Maildir on this machine.")
     todo = "Set smarthost, or nobody but this machine reads the answers."
-    return Finding("warn", name, f"Answers go into {inbox.outbox}, a Maildir here.", todo)
+    return Finding("warn", name, f"Answers go into {outbox}, a Maildir here.", todo)
