@@ -38,6 +38,15 @@ def bundle() -> bytes:
     return pack({**files, "__main__.py": MAIN.encode()})
 
 
+def source(name: str) -> bytes:
+    """The text of one of our own modules, wherever we run from."""
+    running = archive()
+    if running is None:
+        return (PACKAGE / name).read_bytes()
+    with zipfile.ZipFile(running) as packed:
+        return packed.read(f"agent/{name}")
+
+
 def pack(files: dict[str, bytes]) -> bytes:
     """Not compressed: what a compressor makes of the same text differs between its versions."""
     packed = io.BytesIO()

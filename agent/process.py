@@ -8,7 +8,6 @@ another daemon to start something; elsewhere what has left the command's process
 from __future__ import annotations
 
 import os
-import pkgutil
 import selectors
 import signal
 import socket
@@ -20,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, cast
 
+from .bundle import source
 from .duration import spell
 from .output import Output
 from .supervisor import KILLING
@@ -27,7 +27,7 @@ from .supervisor import KILLING
 OURS = "SKADI_"
 TICK = 0.1
 # Read once: the file that we came in may be replaced by a newer one while we run.
-SUPERVISOR = cast(bytes, pkgutil.get_data(__package__ or "agent", "supervisor.py"))
+SUPERVISOR = source("supervisor.py")
 # For a supervisor that has done its work to say so, on a machine that has much to do.
 PATIENCE = 10.0
 

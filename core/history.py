@@ -30,7 +30,7 @@ class History:
         return await self._store.history.newest(search, limit)
 
     async def find(self, word: str) -> Job:
-        """By its id or the end of it. NotFound (JobNotFound), Conflict (WhichJob)."""
+        """By its id or the end of it. NotFound (JobNotFound), Conflict (Ambiguous)."""
         word = word.lower()
         found = [await self._store.jobs.get(word)] if is_id(word) else await self._ending_in(word)
         jobs = [job for job in found if job]
@@ -38,7 +38,7 @@ class History:
             raise NotFound(f"There is no job {word}. See: jobs list", code="JobNotFound", job=word)
         if len(jobs) > 1:
             ids = ", ".join(job.id for job in jobs)
-            raise Conflict(f"Several jobs end in {word}: {ids}.", code="WhichJob", job=word)
+            raise Conflict(f"Several jobs end in {word}: {ids}.", code="Ambiguous", job=word)
         return jobs[0]
 
     async def _ending_in(self, tail: str) -> Sequence[Job]:

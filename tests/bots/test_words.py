@@ -27,6 +27,7 @@ INWARD = {
     "Ambiguous",
     "IdentityNotFound",
     "InvalidLanguage",
+    "InvalidScope",
     "LetterNotFound",
     "TokenNotFound",
 }
