@@ -327,7 +327,7 @@ class Agents:
         """Old agents end for good on a 401, all of them, if the database is not the one it should be."""
         if await self._store.agents.exist():
             return Unauthorized("The token is missing or not known.")
-        return Unavailable("The database knows no agent at all. Is it the right one?")
+        return Unavailable("The database knows no agent at all: it may be the wrong one.")
 
     async def _read(self, hashed: str) -> Agent | None:
         agent = await self._store.agents.holding(hashed)
