@@ -47,6 +47,7 @@ async def test_a_hello_may_say_next_to_nothing(house: House) -> None:
 
 
 async def test_nobody_says_hello_for_an_agent_without_its_token(house: House) -> None:
+    await house.enrol("web-1")
     for token in ("", "a" * 20, await house.account_token()):
         said = await house.ask("POST", "/agent/hello", token, HELLO)
         assert said.error == (401, "Unauthorized")
