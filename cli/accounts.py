@@ -89,7 +89,8 @@ async def callback_secret(
     found = await desk.accounts.find(account)
     secrets = find_secrets(desk.settings, desk.store)
     if secrets is None:
-        raise Invalid("No address is called: no section [adapters.<name>] in the settings does.")
+        text = "No address is called: no section [adapters.<name>] does. See docs/callbacks.md"
+        raise Invalid(text)
     secret = await (secrets.rotate(found.id) if rotate else secrets.show(found.id))
     if secret is None:
         text = f"It was shown before. Make a new one: account callback-secret {account} --rotate"
