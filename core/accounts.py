@@ -243,6 +243,13 @@ class Accounts:
         await self._memory.changed()
 
     async def home(self, account_id: str) -> Thread | None:
+        thread = await self._home(account_id)
+        if thread is None:  # and an end would be told to nobody: was none set this very moment?
+            await self._memory.refresh(within=0)
+            thread = await self._home(account_id)
+        return thread
+
+    async def _home(self, account_id: str) -> Thread | None:
         channel = await self._memory.recall(
             ("home", account_id), lambda: self._store.home(account_id), keep_none=True
         )

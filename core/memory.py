@@ -44,12 +44,12 @@ class Memory:
         self._epoch: int | None = None
         self._heard_at = -inf
 
-    async def refresh(self) -> None:
+    async def refresh(self, within: float = FRESH) -> None:
         """Ask which epoch it is, before what is remembered is believed.
 
-        Not when the broker has named it within the last tenth of a second: so long another
-        process's change may stay unknown. Our own changes make us forget at once."""
-        if self._broker is None or self._seconds() - self._heard_at < FRESH:
+        Not when the broker has named it `within` so many seconds: so long another process's change
+        may stay unknown. Our own changes make us forget at once."""
+        if self._broker is None or self._seconds() - self._heard_at < within:
             return
         try:
             self.learn((await self._broker.presence([])).epoch)

@@ -9,6 +9,7 @@ import pytest
 
 from core.chat import Thread
 from core.errors import Conflict, Invalid, NotFound, SkadiError, TooMany, Unauthorized
+from tests.clock import Clock
 from tests.core.parts import count, eventually
 from tests.house import House, open_house
 
@@ -168,6 +169,20 @@ class TestHomes:
         assert await house.accounts.home(ada.id) in homes
         await house.accounts.first_home(ada.id, Thread("chat", "later"))
         assert await house.accounts.home(ada.id) in homes
+
+    async def test_the_first_home_is_known_to_every_process_at_once(
+        self, clock: Clock, database_url: str, redis_url: str
+    ) -> None:
+        """Else a job that is submitted now would end unheard."""
+        async with (
+            open_house(database_url, clock, redis_url=redis_url) as house,
+            open_house(database_url, clock, redis_url=redis_url) as elsewhere,
+        ):
+            ada, _ = await house.people()
+            await elsewhere.accounts.identity("chat", "T1/U1")
+            assert await elsewhere.accounts.home(ada.id) is None
+            await house.accounts.set_home(ada.id, Thread("chat", "D1"))
+            assert await elsewhere.accounts.home(ada.id) == Thread("chat", "D1")
 
     async def test_a_home_goes_with_whoever_set_it(self, house: House, database_url: str) -> None:
         ada, _ = await house.people()
