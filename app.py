@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -29,7 +30,8 @@ from bots.notices import Notices
 from bots.words import remark
 from cli.demo import Demo
 from cli.folder import held, make_folder, opening_sqlite
-from cli.process import Role, attempt, keep_private, play, raise_limits, settle, start_log
+from cli.log import start_log
+from cli.process import Role, attempt, keep_private, play, raise_limits, settle
 from cli.roles import choose_roles, listen
 from cli.server import Hosted, beat, serve
 from core.accounts import Accounts
@@ -50,11 +52,13 @@ from core.notifier import Letters, Notifier, Patience, Phrase
 from core.settings import COMMANDS, Settings, load
 from core.store import Store, migrate
 from core.watcher import Timetable, Watcher
-from web.door import Door, make_app
+from web.door import Door, make_app, route
 from web.enrol import Handout
+from web.metrics import MetricsApi, metrics_app
 from web.settings import WebSettings
 
 FOLDER = Path(__file__).resolve().parent
+VERSION: str = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]["version"]
 
 log = logging.getLogger("skadi")
 
@@ -209,10 +213,10 @@ async def play_web(parts: Parts, door: Door) -> None:
 def make_door(parts: Parts) -> Door:
     web = parts.settings.web
     routes = [
-        route
+        path
         for adapter in parts.adapters.values()
         if hasattr(adapter, "routes")
-        for route in cast(Webhook, adapter).routes
+        for path in cast(Webhook, adapter).routes
     ]
     return make_app(
         agents=parts.agents,
@@ -232,8 +236,22 @@ def make_door(parts: Parts) -> Door:
             look_again=web.look_again.total_seconds(),
         ),
         handout=Handout(bundle, script, web.url),
-        extra_routes=routes,
+        extra_routes=[route("GET", "/metrics", make_metrics(parts).show), *routes],
     )
+
+
+def make_metrics(parts: Parts) -> MetricsApi:
+    return MetricsApi(
+        lambda: parts.store.depths.look(utc_now()), parts.settings.metrics.token, VERSION, utc_now
+    )
+
+
+async def show_metrics(parts: Parts) -> None:
+    """Where they are shown by a process that serves nobody else."""
+    chosen = parts.settings.metrics
+    web = replace(parts.settings.web, host=chosen.host, port=chosen.port)
+    app = metrics_app(route("GET", "/metrics", make_metrics(parts).show))
+    await serve(app, web, ready=asyncio.Event(), stop=lambda: None, section="metrics")
 
 
 async def ask_parts(parts: Parts) -> Mapping[str, str]:
@@ -303,6 +321,8 @@ async def play_chosen(
     chosen = {name: roles[name] for name in choose_roles(words, roles, parts.settings)}
     if demo and "web" in chosen:
         chosen["demo"] = partial(demo.run, doors(parts, chosen))
+    if parts.settings.metrics.port and "web" not in chosen:
+        chosen["metrics"] = partial(show_metrics, parts)
     with held(parts.settings):
         async with opened(parts):
             settle()
@@ -320,7 +340,7 @@ def doors(parts: Parts, chosen: Mapping[str, Role]) -> list[asyncio.Event]:
 async def hosted() -> AsyncIterator[Door]:
     """The role web, its server being another's."""
     settings = load(FOLDER)
-    start_log(settings.log)
+    start_log(settings.log, settings.log_format)
     keep_private()
     parts = await make_parts(settings)
     notices = Notices(parts.times)
@@ -352,7 +372,7 @@ def main(words: Sequence[str]) -> None:
 
         run(words, Program(partial(load, FOLDER), desk, update_tables))
     settings = load(FOLDER)
-    start_log(settings.log)
+    start_log(settings.log, settings.log_format)
     raise_limits()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(live(settings, words))

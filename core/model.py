@@ -39,6 +39,11 @@ def first_id(moment: datetime) -> str:
     return "".join([PAIRS[number >> shift & 1023] for shift in SHIFTS])
 
 
+def moment_of(id: str) -> datetime:
+    """When an id of ours was made, to the millisecond."""
+    return datetime.fromtimestamp((int(id, 32) >> 52) / 1000, UTC)
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form of an id of ours."""
     return len(text) == 20 and not text.strip(DIGITS)

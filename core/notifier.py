@@ -17,6 +17,7 @@ from core.broker import Broker
 from core.chat import Abilities, Adapter, DeliveryError, Published, Reply, Thread
 from core.errors import NotFound, SkadiError, Unavailable
 from core.events import job_news
+from core.metrics import DELIVERY_TRIES, TELLING
 from core.model import ACTIVE, FINAL, Clock, Delivery, EventMessage, Job, new_id, utc_now
 from core.output import Output
 from core.store import Store
@@ -61,7 +62,7 @@ class Patience:
 @dataclass(frozen=True, slots=True)
 class Saying:
     """What to say now. `shown`: how far they know then; `seen`: how far we looked; `final`: the last word;
-    `size`: bytes of live output that are shown by it."""
+    `size`: bytes of live output that are shown by it; `ended_at`: when the job ended whose end it is."""
 
     reply: Reply | None
     shown: int = 0
@@ -69,6 +70,7 @@ class Saying:
     final: bool = True
     again_at: datetime | None = None
     size: int = 0
+    ended_at: datetime | None = None
 
 
 class Notifier:
@@ -94,20 +96,21 @@ class Notifier:
         self._waiting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work = False
+        self._leaving = False
         self._resting: dict[str, asyncio.TimerHandle] = {}
         self._output = Output(store)
         self._sizes: dict[str, int] = {}
         """Bytes of output that are shown, by delivery."""
 
     async def run(self) -> None:
-        """Until cancelled; then what is being sent is finished."""
+        """Until cancelled; then what is being sent is finished, and what waits is left to others."""
         self._at_work = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hear())
                 group.create_task(self._look())
         finally:
-            self._at_work = False
+            self._at_work, self._leaving = False, True
             for alarm in self._resting.values():
                 alarm.cancel()
             if self._tasks:
@@ -161,7 +164,7 @@ class Notifier:
     async def _drive(self, lane: str) -> None:
         waiting = self._lanes[lane]
         try:
-            while waiting:
+            while waiting and not self._leaving:
                 self._waiting.discard(delivery_id := waiting.popleft())
                 await self._tell(lane, delivery_id)
         except Unavailable as error:
@@ -175,7 +178,7 @@ class Notifier:
     async def _tell(self, lane: str, delivery_id: str) -> None:
         """Say what is new until they know all there is, or a try fails, or the post must rest."""
         behind = True
-        while behind:
+        while behind and not self._leaving:
             delivery = await self._store.deliveries.claim(
                 delivery_id, self._clock(), self._patience.lease
             )
@@ -221,6 +224,7 @@ class Notifier:
             return await self._fail(delivery, DeliveryError(repr(error)[:200], permanent=False))
         if saying.reply:
             self._remember(delivery, saying)
+            self._count(delivery, saying)
         return await self._store.deliveries.told(
             delivery,
             shown=saying.shown,
@@ -230,6 +234,13 @@ class Notifier:
             again_at=saying.again_at,
             rests_until=self._rest(delivery) if saying.reply else None,
         )
+
+    def _count(self, delivery: Delivery, saying: Saying) -> None:
+        adapter = delivery.thread.adapter
+        DELIVERY_TRIES.add(adapter, "told")
+        if saying.ended_at:
+            TELLING.observe((self._clock() - saying.ended_at).total_seconds())
+        log.info("%s: told by %s as far as %d", whose(delivery), adapter, saying.shown)
 
     def _rest(self, delivery: Delivery, asked: float | None = None) -> datetime | None:
         """Until when nothing is said there, whatever happens: a post that was just edited is left
@@ -249,9 +260,11 @@ class Notifier:
             # What happens next waits behind what failed, and must not hurry it.
             rests_until = again_at
         await self._store.deliveries.failed(delivery, str(error), now, again_at, rests_until)
+        DELIVERY_TRIES.add(delivery.thread.adapter, "failed" if again_at else "dead")
         log.log(
             logging.INFO if again_at else logging.WARNING,
-            "Delivery %s to %s failed (%s): %s",
+            "%s: delivery %s to %s failed (%s): %s",
+            whose(delivery),
             delivery.id,
             delivery.thread.adapter,
             "tried again later" if again_at else "a dead letter now",
@@ -307,7 +320,11 @@ class Notifier:
             now=self._clock(),
         )
         reply = replace(reply, replaces=delivery.handle)
-        return Saying(reply, job.seq, job.seq, job.status.final, size=size)
+        return Saying(
+            *(reply, job.seq, job.seq, job.status.final),
+            size=size,
+            ended_at=job.ended_at,
+        )
 
     async def _with_output(self, job: Job, abilities: Abilities) -> tuple[Job, int]:
         """The job with what is to be seen of its output, and how many bytes there are of one that goes
@@ -335,7 +352,9 @@ class Notifier:
             return Saying(None, delivery.shown_seq, job.seq, job.status.final)
         published = Published(event.id, job.account_id, job_news(event).body.decode())
         reply = Reply(delivery.thread, "", event=published)
-        return Saying(reply, event.seq, event.seq, event.job.status.final)
+        return Saying(
+            *(reply, event.seq, event.seq, event.job.status.final), ended_at=event.job.ended_at
+        )
 
     async def _language(self, delivery: Delivery) -> str:
         """The account's, else what was last written from there."""
@@ -344,6 +363,11 @@ class Notifier:
         except NotFound:
             return delivery.thread.locale
         return account.language or delivery.thread.locale
+
+
+def whose(delivery: Delivery) -> str:
+    """By which name the log speaks of it: the id of its job where it has one."""
+    return delivery.job_id or delivery.event_id or delivery.id
 
 
 def worth_telling_at(delivery: Delivery, job: Job, abilities: Abilities) -> datetime | None:

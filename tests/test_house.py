@@ -15,7 +15,10 @@ OURS = (*PARTS, "tests", "bench", "chaos")
 
 # Who of ours may import whom of ours. A name stands for itself and all below it; the most exact
 # row counts. `{adapter}` is the adapter the importing file belongs to.
-PLAIN = ("core.chat", "core.model", "core.errors", "core.settings", "core.durations")
+PLAIN = (
+    *("core.chat", "core.model", "core.errors", "core.settings", "core.durations"),
+    "core.metrics",
+)
 """The values everybody speaks in: they rest on the standard library alone."""
 
 PORT = ("Platform", "find_module", "read_options")
@@ -33,6 +36,7 @@ MAY_IMPORT = {
     "core.errors": PLAIN,
     "core.settings": PLAIN,
     "core.durations": PLAIN,
+    "core.metrics": PLAIN,
     # What the nouns rest on knows none of them.
     "core.store": ("core.store", "core.schema", "core.broker", "core.events", *PLAIN),
     "core.broker": ("core.broker", *PLAIN),
@@ -65,6 +69,7 @@ ONLY_IN = {
     "botframework": ("adapters.teams",),
     "wechatpy": ("adapters.wechat",),
     "aiosmtpd": ("adapters.smtp",),
+    "prometheus_client": ("web.metrics",),
     "importlib": BY_NAME,
     "pkgutil": BY_NAME,
     "runpy": BY_NAME,

@@ -21,12 +21,13 @@ from core.model import Clock
 from web.api import AgentApi, SystemApi
 from web.auth import Auth
 from web.body import Bodies
-from web.call import Endpoint, Serve
+from web.call import Endpoint, Serve, Tally
 from web.enrol import EnrolApi, Handout
 from web.errors import refuse
 from web.events import EventApi
 from web.health import Health, Ready
 from web.jobs import JobApi
+from web.openapi import OpenApi
 from web.output import OutputApi
 from web.poll import Polls
 from web.settings import WebSettings
@@ -100,16 +101,18 @@ def make_app(
         route("PUT", "/agent/jobs/{id}/{verb}", agent.report),
         route("POST", "/sys/jobs", system.submit),
     ]
+    own = [
+        *often,
+        *seldom(agent, system, job, output, event, Health(ready, clock)),
+        *coming(EnrolApi(auth, bodies, handout, agents=agents)),
+    ]
+    served = [each for each in (*own, *extra_routes) if isinstance(each, Route)]
+    own.append(route("GET", "/openapi.json", OpenApi(served, settings).read))
     return Door(
         polls,
         following,
         often=often,
-        routes=[
-            *often,
-            *seldom(agent, system, job, output, event, Health(ready, clock)),
-            *coming(EnrolApi(auth, bodies, handout, agents=agents)),
-            *extra_routes,
-        ],
+        routes=[*own, *extra_routes],
         exception_handlers=dict.fromkeys((HTTPException, SkadiError, Exception), refuse),
     )
 
@@ -142,7 +145,7 @@ def seldom(
         route("GET", "/api/jobs/{id}", job.get),
         route("POST", "/api/jobs/{id}/cancel", job.cancel),
         route("GET", "/api/jobs/{id}/output", output.read),
-        Route("/api/jobs/{id}/events", Streamed(event.follow), methods=["GET"]),
+        follow("/api/jobs/{id}/events", event),
         route("GET", "/status", health.status),
         route("GET", "/healthz", health.alive),
         route("GET", "/readyz", health.ready),
@@ -160,4 +163,8 @@ def coming(enrolment: EnrolApi) -> list[Route]:
 
 
 def route(method: str, path: str, serve: Serve) -> Route:
-    return Route(path, Endpoint(serve), methods=[method])
+    return Route(path, Endpoint(serve, Tally(method, path)), methods=[method])
+
+
+def follow(path: str, event: EventApi) -> Route:
+    return Route(path, Streamed(event.follow, Tally("GET", path)), methods=["GET"])

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from core.broker import Broker, Sign
 from core.errors import Invalid, SkadiError, Unavailable
 from core.jobs import Claimed, Jobs
+from core.metrics import HELD_POLLS
 from core.model import Agent, is_id
 from web.auth import Auth
 from web.call import Call
@@ -78,7 +79,11 @@ class Polls:
             epoch = sign.epoch if sign else None
             held = Held(agent.id, bell, ask.holding, takes, epoch, due=now)
             with self._rounds.hold(held):
-                return await self._hold(call, ask, held, now + ask.wait)
+                HELD_POLLS.add()
+                try:
+                    return await self._hold(call, ask, held, now + ask.wait)
+                finally:
+                    HELD_POLLS.add(by=-1)
 
     async def _end_lost(self, ask: Ask, agent: Agent, sign: Sign | None) -> None:
         """Only as a poll comes: then the agent has what was answered to its earlier ones, or lost it."""

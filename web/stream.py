@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from core.errors import SkadiError
 from web.answer import Answer, Headers
-from web.call import Call, Gone
+from web.call import Call, Gone, Tally
 from web.errors import refusal
 
 log = logging.getLogger(__name__)
@@ -28,16 +28,18 @@ class Flow:
 class Streamed:
     """A raw route like an Endpoint. What goes wrong once the answer has begun can only end it."""
 
-    __slots__ = ("_serve",)
+    __slots__ = ("_serve", "_tally")
 
-    def __init__(self, serve: Callable[[Call], Awaitable[Answer | Flow]]) -> None:
+    def __init__(self, serve: Callable[[Call], Awaitable[Answer | Flow]], tally: Tally) -> None:
         self._serve = serve
+        self._tally = tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
         call.keep()
         try:
             answer = await self._begin(call)
+            self._tally.count(200 if isinstance(answer, Flow) else answer.status)
             if isinstance(answer, Flow):
                 await go_on(answer, send, empty=scope["method"] == "HEAD")
             else:

@@ -25,6 +25,7 @@ from core.settings.values import (
     Age,
     Given,
     Port,
+    PortOrOff,
     PublicUrl,
     Raw,
     Secret,
@@ -125,10 +126,18 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    token: Secret = NOTHING
+    host: str = "127.0.0.1"
+    port: PortOrOff = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     data: Path = Path("data")
     demo: Literal["auto", "on", "off"] = "auto"
     log: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     web: Web = field(default_factory=Web)
     database: Database = field(default_factory=Database)
     redis: Redis = field(default_factory=Redis)
@@ -136,6 +145,7 @@ class Settings:
     notifier: Notifier = field(default_factory=Notifier)
     watcher: Watcher = field(default_factory=Watcher)
     keep: Keep = field(default_factory=Keep)
+    metrics: Metrics = field(default_factory=Metrics)
     adapters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Raw: what a platform can be told is its adapter's business."""
 
@@ -165,6 +175,7 @@ SECTIONS: Mapping[Section, type] = {
     ("notifier",): Notifier,
     ("watcher",): Watcher,
     ("keep",): Keep,
+    ("metrics",): Metrics,
 }
 
 

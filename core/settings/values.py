@@ -25,6 +25,7 @@ class Secret(str):
 NOTHING = Secret()
 
 Port = Annotated[int, "where a socket listens: 1 to 65535"]
+PortOrOff = Annotated[int, "a port, or 0: nothing listens"]
 Size = Annotated[int, "bytes, written `1 MiB`"]
 Age = Annotated[timedelta | None, 'how long something is kept; None, written "": for ever']
 PublicUrl = Annotated[str, "an address that others type: https://host[:port][/path]"]
@@ -94,6 +95,10 @@ def read_port(value: object) -> int:
     return int(str(value))
 
 
+def read_port_or_off(value: object) -> int:
+    return 0 if str(value) == "0" else read_port(value)
+
+
 def read_url(value: object) -> str:
     """Of characters that mean nothing to a shell or to Python, as it is pasted into both."""
     url = read_text(value)
@@ -152,6 +157,7 @@ READERS: Mapping[Any, Callable[[object], Any]] = {
     bool: read_bool,
     int: read_number,
     Port: read_port,
+    PortOrOff: read_port_or_off,
     PublicUrl: read_url,
     Size: read_size,
     timedelta: read_duration,

@@ -11,6 +11,7 @@ from core.store.batch import AddJob, AddMessage, Batch, Change
 from core.store.chunks import AddOutput
 from core.store.database import Database
 from core.store.deliveries import DeliveryStore
+from core.store.depths import Depths, DepthStore
 from core.store.enrolment import EnrolmentStore
 from core.store.facts import FactStore
 from core.store.hellos import HelloStore
@@ -32,6 +33,7 @@ __all__ = [
     "Batch",
     "CancelJob",
     "Change",
+    "Depths",
     "MoveJob",
     "Page",
     "Postponed",
@@ -60,6 +62,7 @@ class Store:
         self.history = HistoryStore(database)
         self.keeping = KeepingStore(database)
         self.facts = FactStore(database)
+        self.depths = DepthStore(database)
 
     @classmethod
     async def open(

@@ -138,6 +138,8 @@ class Batch:
     called_off: list[tuple[str, str]] = field(default_factory=list)
     """(agent_id, job_id) of what somebody wants stopped since this batch."""
     event_ids: list[str] = field(default_factory=list)
+    recorded: list[Job] = field(default_factory=list)
+    """Each job as an event of this batch tells of it."""
     _states: dict[str, State] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
     _begun: dict[str, bool] = field(default_factory=dict)
@@ -307,6 +309,7 @@ class Batch:
     def _record(self, job: Job, delivery_id: str | None) -> None:
         event = EventJobStatus(new_id(), job.seq, job, self.at)
         self.event_ids.append(event.id)
+        self.recorded.append(job)
         body = job.result[:EARLIER_RESULT]
         self._events.append((event.id, job.id, job.seq, job.status, body, self.moment))
         if job.seq > 1:

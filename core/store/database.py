@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import Conflict, Invalid, SkadiError, TooLarge, Unavailable
+from core.metrics import DATABASE_AWAY
 from core.store.line import Line, LiteLine, PacketLine
 
 T = TypeVar("T")
@@ -181,7 +182,10 @@ class _mapped:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and is_away(error):
+            DATABASE_AWAY.begin()
             raise Unavailable("The database does not answer.") from error
+        if error is None:
+            DATABASE_AWAY.end()
 
 
 def _open_mysql(url: str, pool: int, **options: Any) -> AsyncEngine:

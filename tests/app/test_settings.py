@@ -126,7 +126,7 @@ def test_the_kinds_of_values(tmp_path: Path) -> None:
     [
         (
             'prot = "x"',
-            'settings.toml: prot: there is no setting "prot". Allowed: data, demo, log.',
+            'settings.toml: prot: there is no setting "prot". Allowed: data, demo, log, log_format.',
         ),
         (
             "[web]\nprot = 1",

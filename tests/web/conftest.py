@@ -22,13 +22,16 @@ from core.jobs import Jobs
 from core.memory import Memory
 from core.model import Account, Agent, Job, JobStatus
 from core.store import Store, migrate
+from core.store.depths import Depths
 from core.watcher import Watcher
 from tests.clock import Clock
 from tests.web.wire import Line, Said, request
-from web.door import Door, make_app
+from web.door import Door, make_app, route
 from web.enrol import Handout
+from web.metrics import MetricsApi
 from web.settings import WebSettings
 
+METRICS_TOKEN = "a-secret-of-the-watch"
 LISTENING = 3600.0
 """Seconds for which one word that we listen is enough; only the tests' clock moves on."""
 
@@ -135,6 +138,8 @@ class House:
             "broker": self.broker,
             "following": Following(self.store, self.broker, (settings or WebSettings()).look_again),
         }
+        metrics = MetricsApi(self._depths, METRICS_TOKEN, "1.2.3", self.clock)
+        given["extra_routes"] = [route("GET", "/metrics", metrics.show)]
         door = make_app(
             **(given | parts),
             ready=self._ready,
@@ -144,6 +149,9 @@ class House:
         )
         async with serving(door, http) as self.server:
             yield door
+
+    async def _depths(self) -> Depths:
+        return await self.store.depths.look(self.clock())
 
     async def _ready(self) -> dict[str, str]:
         return self.parts
