@@ -63,14 +63,11 @@ class Prover:
 
         A token may have been revoked since this conversation began, so that each is asked for
         again."""
+        claimed = [(claim.holder, claim) for claim in claims if claim.holder]
+        if len({account for (account, _), _ in claimed} | ({login[0]} if login else set())) > 1:
+            return None  # It cannot be one account's command, whichever of them holds.
         login = login if await self._holds(login, letter) else None
-        held = [
-            (claim.holder, claim)
-            for claim in claims
-            if claim.holder and await self._holds(claim.holder, letter)
-        ]
-        if len({account for (account, _), _ in held} | ({login[0]} if login else set())) > 1:
-            return None  # It cannot be one account's command.
+        held = [each for each in claimed if await self._holds(each[0], letter)]
         if login:
             return self._by_secret("auth", login, claims[0])
         for holder, claim in held:
