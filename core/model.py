@@ -25,11 +25,23 @@ PAIRS = [a + b for a in DIGITS for b in DIGITS]
 SHIFTS = range(90, -10, -10)
 
 
+class _Place:
+    """Where the last id of this process stands: its millisecond, and its place within that."""
+
+    moment = 0
+    place = 0
+
+
 def new_id() -> str:
     """20 characters that sort by the moment they were made: 48 bits of milliseconds, 52 of chance.
 
-    The last four are chance alone, as they are what a person types. Ids are names, not secrets."""
-    number = (time.time_ns() // 1_000_000) << 52 | random.getrandbits(52)
+    Those of one process and one millisecond sort as they were made too. The last four characters are
+    chance alone, as they are what a person types. Ids are names, not secrets."""
+    moment = time.time_ns() // 1_000_000
+    # The first place is in the lower half, so that there is room for all that follow.
+    _Place.place = _Place.place + 1 if moment == _Place.moment else random.getrandbits(31)
+    _Place.moment = moment
+    number = moment << 52 | _Place.place << 20 | random.getrandbits(20)
     return "".join([PAIRS[number >> shift & 1023] for shift in SHIFTS])
 
 

@@ -21,6 +21,8 @@ ROLES = {
     "second": ["web", "worker", "watcher"],
 }
 OFFLINE_AFTER = 3.0
+LONGEST_POLL = 30.0
+"""Seconds that an agent asks for."""
 NEW, OLD, SLOW, TWINS = ["new-1", "new-2"], ["old-1"], "old-2", "twins"
 RULES = Rules(old=frozenset([*OLD, SLOW]))
 
@@ -131,8 +133,9 @@ def test_of_two_daemons_on_one_token_the_owner_is_told_once(town: Town) -> None:
         return [letter for letter in town.letters() if said in letter and TWINS in letter] or None
 
     with twins(town, 0, 0):
-        wait_for(look, "word of the second daemon")
         settle(town, Traffic(town, wishes([TWINS], 20, 0)).finish(), RULES)
+        # Both are sure to be back when a poll of each has been held to its end.
+        wait_for(look, "word of the second daemon", 2 * LONGEST_POLL + 30)
         told = look()
     assert told is not None
     assert len(told) == 1
