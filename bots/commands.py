@@ -79,7 +79,7 @@ async def submit(
         requested_by=turn.requested_by,
         thread=turn.message.thread,
         delay=delay,
-        key=turn.key,
+        key=turn.job_key,
         told=turn.told,
     )
 
@@ -93,7 +93,7 @@ async def again(desk: Desk, turn: Turn, account: Account) -> Job:
         job.id,
         requested_by=turn.requested_by,
         thread=turn.message.thread,
-        key=turn.key,
+        key=turn.job_key,
         told=turn.told,
     )
 

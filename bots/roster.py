@@ -14,6 +14,8 @@ from core.model import ACTIVE, UNFINISHED, Account, Agent, Job
 
 LISTED = 20
 """Most agents that are named one by one, and most jobs."""
+OPERATOR = "python app.py agent add ACCOUNT NAME"
+"""How the operator makes an agent."""
 YES = frozenset({"yes", "y", "是", "确认", "确定"})
 
 
@@ -55,6 +57,8 @@ async def agent_lines(desk: Desk, turn: Turn, agents: Sequence[Agent]) -> list[s
 
 
 def no_agents(turn: Turn) -> Reply:
+    if is_kept(turn):
+        return turn.say("status.no_agents.operator", operator=code(OPERATOR))
     return turn.say("status.no_agents", add=typed(turn, "add", "web-1"))
 
 
@@ -96,10 +100,17 @@ async def rotate(desk: Desk, turn: Turn, account: Account, rest: str) -> Once:
 
 def refuse_to_show_tokens(turn: Turn) -> None:
     """Where no direct answer is taken, it would lie in the database until it is delivered."""
+    if is_kept(turn):
+        raise Refusal("TokenInChat", operator=OPERATOR)
     if not turn.message.private:
         raise Refusal("TokenInPublic")
     if turn.message.patience <= 0:
         raise Refusal("TokenInMail")
+
+
+def is_kept(turn: Turn) -> bool:
+    """Whether this is a chat whose answers are all delivered, and none of them given directly."""
+    return turn.message.patience <= 0 and turn.abilities.private_answers
 
 
 def with_token(turn: Turn, key: str, agent: Agent, **secrets: str) -> Once:
@@ -143,7 +154,7 @@ async def ask_to_remove(desk: Desk, turn: Turn, account: Account, agent: Agent) 
         *job_list(desk, turn, "agent.remove.active", jobs_in(jobs, ACTIVE)),
     ]
     question = turn.words("agent.remove", name=code(agent.name), confirm=code(confirm))
-    button = Action(turn.words("button.remove", name=agent.name), confirm, "danger")
+    button = Action(turn.words("button.remove", name=agent.name), confirm, "danger", once=True)
     return turn.reply("\n".join([*lost, question]), actions=(button,))
 
 

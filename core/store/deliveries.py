@@ -137,6 +137,11 @@ class DeliveryStore:
             until: datetime | None = (await connection.execute(resting)).scalar()
         return until
 
+    async def is_failing(self, delivery_id: str) -> bool:
+        """Whether it did not get through and is still tried."""
+        delivery = await self.get(delivery_id)
+        return bool(delivery and delivery.state == "open" and delivery.failing_since)
+
     async def target(self, delivery_id: str) -> Thread | None:
         delivery = await self.get(delivery_id)
         return delivery.thread if delivery else None
