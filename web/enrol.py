@@ -78,12 +78,10 @@ class EnrolApi:
         return NO_CONTENT
 
     async def enrol(self, call: Call) -> Answer:
-        address = self._auth.address(call)
-        await self._agents.enrolment.check(address)
         fields = await self._bodies.fields(call, LONGEST_BODY)
         agent, token = await self._agents.enrolment.exchange(
             text_of(fields, "code"),
-            address,
+            self._auth.address(call),
             name=text_of(fields, "name"),
             hostname=text_of(fields, "hostname"),
         )

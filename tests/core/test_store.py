@@ -123,7 +123,7 @@ class TestStoreContract:
                 with pytest.raises(NotFound):
                     await store.jobs.move(MoveJob(job.id, to, "agent", "agent-1", "x"))
 
-    @pytest.mark.parametrize("end", [SUCCEEDED, FAILED])
+    @pytest.mark.parametrize("end", [SUCCEEDED, FAILED, JobStatus.CANCELED])
     async def test_a_late_report_is_accepted_once(
         self, store: Store, clock: Clock, end: JobStatus
     ) -> None:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.output import Output
+from agent.shell import closing_line
 from core.errors import Invalid
 from core.model import Job, JobStatus
 from core.settings.values import MIB
@@ -73,6 +75,36 @@ async def test_an_output_of_a_mebibyte_is_kept_whole(house: House) -> None:
     )
     assert said.status == 204
     assert job.result == output
+
+
+async def test_the_end_of_an_output_that_was_cut_by_its_agent_is_kept(house: House) -> None:
+    """By the limits that both have without being told others."""
+    output = Output(MIB)
+    for chunk in (b"begun\n", b"x" * 900_000, "é".encode() * 200_000, b"\nFATAL: disk full\n"):
+        output.add(chunk)
+    text = closing_line(output.text(), "exit status 3")
+    body = json.dumps({"result": text}, ensure_ascii=False).encode()
+    _, job = await report(house, await house.enrol("web-1"), body)
+    assert job.result == text
+    assert job.result.startswith("begun\nxxx")
+    assert job.result.endswith("é\nFATAL: disk full\nexit status 3")
+    assert job.result.count(" left out") == 1
+
+
+async def test_the_end_of_a_longer_report_is_kept_as_well(house: House) -> None:
+    """What is no text grows when it is made one: three bytes for each."""
+    output = Output(MIB)
+    for chunk in (b"begun\n", b"\xff" * 3 * MIB, b"\nFATAL: disk full\n"):
+        output.add(chunk)
+    text = closing_line(output.text(), "exit status 3")
+    body = json.dumps({"result": text}, ensure_ascii=False).encode()
+    _, job = await report(house, await house.enrol("web-1"), body)
+    assert job.result.startswith("begun\n\ufffd")
+    assert job.result.endswith("\ufffd\nFATAL: disk full\nexit status 3")
+    assert MIB - 6 <= len(job.result.encode()) < MIB + 200
+    lost = str(2 * MIB + 24)
+    assert job.result.count(" left out") == 1
+    assert f" left out; it said that it lacked {lost} bytes of the output ...]" in job.result
 
 
 async def test_a_report_beyond_sixteen_mebibytes_ends_the_job(house: House) -> None:
