@@ -132,8 +132,7 @@ class Plain:
             if job.status is RUNNING and text in ("", job.result):
                 return self._renew(job, move, now)
             return self._make(replace(job, result=text or job.result), move, now, now + LEASE)
-        accepted = (*HELD, EXPIRED) if move.to in (SUCCEEDED, FAILED) else HELD
-        if job.status not in accepted:
+        if job.status not in (*HELD, EXPIRED):
             return "JobFinished"
         return self._make(replace(job, result=text), move, now)
 

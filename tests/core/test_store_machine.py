@@ -50,7 +50,7 @@ LIFE = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-LATE_ENDS = {(EXPIRED, SUCCEEDED), (EXPIRED, FAILED)}
+LATE_ENDS = {(EXPIRED, SUCCEEDED), (EXPIRED, FAILED), (EXPIRED, CANCELED)}
 TABLES = ("jobs", "results", "events", "deliveries", "messages", "announcements")
 
 
