@@ -26,9 +26,7 @@ LONGEST_CODE = 64
 BOOK = "enrol"
 TRIES = 20
 TRIES_WITHIN = timedelta(minutes=10)
-LINE = (
-    """python3 -c 'import urllib.request as u; exec(u.urlopen("{url}/install.py").read())' {code}"""
-)
+LINE = """python3 -I -c 'import urllib.request as u; exec(u.urlopen("{url}/install.py").read())' {code}"""
 
 
 @dataclass(frozen=True, slots=True)

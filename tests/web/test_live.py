@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -23,7 +21,8 @@ from core.output import SEAM
 from tests.agent.daemon import Daemon
 from tests.web.conftest import LISTENING, House, Machine
 from tests.web.test_polls import SOON, held
-from tests.web.wire import Said, until
+from tests.web.test_waiting import read_all
+from tests.web.wire import Said, request, until
 
 MENU = """\
 kill_grace: 300ms
@@ -248,14 +247,12 @@ async def test_output_that_makes_no_sense_is_refused(house: House) -> None:
 
 async def events(house: House, job: Job, after: str = "") -> list[tuple[str, str]]:
     """Of a job that has ended: the id of each event and the text that it brings."""
-    more = {"Last_Event_ID": after} if after else {}
-    token = await house.account_token()
-    said = await house.ask("GET", f"/api/jobs/{job.id}/events", token, **more)
-    assert said.status in (200, 204)
-    return [
-        (found[1], json.loads(found[2]).get("text", ""))
-        for found in re.finditer(r"id: (\S+)\nevent: \w+\ndata: (.*)\n", said.body.decode())
-    ]
+    path, token = f"/api/jobs/{job.id}/events", await house.account_token()
+    async with house.line() as line:
+        said = await line.ask(request("GET", path, token, Last_Event_ID=after))
+        if said.status == 204:
+            return []
+        return [(id, data.get("text", "")) async for _, id, data in read_all(line)]
 
 
 async def test_a_report_unlike_the_pieces_is_told_once(house: House) -> None:
