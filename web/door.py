@@ -172,6 +172,7 @@ def coming(enrolment: EnrolApi) -> list[Route]:
     """What brings an agent to a machine, and what it says when it is there."""
     return [
         route("POST", "/agent/hello", enrolment.hello),
+        route("GET", "/agent/self", enrolment.introduce),
         route("POST", "/agent/enrol", enrolment.enrol),
         route("GET", "/agent/skadi-agent.pyz", enrolment.program),
         route("GET", "/install.py", enrolment.script),

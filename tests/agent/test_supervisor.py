@@ -140,14 +140,14 @@ def test_a_time_limit_leaves_nothing_either(mark: str) -> None:
 
 
 def test_a_command_is_asked_before_it_is_made(mark: str) -> None:
-    text = "trap 'sleep 0.1; echo tidied; exit 7' TERM; echo up; sleep 60 & wait"
+    text = "trap 'sleep 0.1; echo tidied; exit 7' TERM; sleep 60 & echo up; wait"
     ended = stop_when_up(text, PATIENT)
     assert ended.output == "up\ntidied\n"
     assert (ended.code, ended.failure) == (7, "canceled")
 
 
 def test_what_a_command_does_to_tidy_up_is_not_asked_to_end(mark: str) -> None:
-    text = "trap 'sh -c \"sleep 0.2; echo tidied\"; exit' TERM; echo up; sleep 60 & wait"
+    text = "trap 'sh -c \"sleep 0.2; echo tidied\"; exit' TERM; sleep 60 & echo up; wait"
     ended = stop_when_up(text, PATIENT)
     assert ended.output == "up\ntidied\n"
 
@@ -353,7 +353,8 @@ os.kill(command, signal.SIGKILL)
 @pytest.mark.parametrize("who", ["nobody", "kernel"])
 def test_who_is_not_seen_is_told_of(who: str) -> None:
     ours, theirs = socket.socketpair()
-    with ours, subprocess.Popen([sys.executable, "-c", BLIND, who], cwd=ROOT, stdin=theirs) as done:
+    words = [sys.executable, "-c", BLIND, who]
+    with ours, subprocess.Popen(words, cwd=ROOT, stdin=theirs.fileno()) as done:
         theirs.close()
         ours.sendall(b"stop 0.1\n")
         ours.settimeout(8)
@@ -375,7 +376,7 @@ def test_what_is_said_of_them() -> None:
 @pytest.fixture
 def hiding() -> list[str]:
     """What hides from a user the processes of others, put before a command."""
-    text = "mount -t proc -o hidepid=2 proc /proc && exec \"$@\""
+    text = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", text, "sh"]
     if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         pytest.skip("only root can hide processes")

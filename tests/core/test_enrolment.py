@@ -24,7 +24,7 @@ async def new_code(house: House, agent: Agent) -> str:
     line = await house.agents.enrolment.new_line(agent)
     before, _, code = line.rpartition(" ")
     assert before == (
-        "python3 -c 'import urllib.request as u; "
+        "python3 -I -c 'import urllib.request as u; "
         'exec(u.urlopen("http://127.0.0.1:8000/install.py").read())\''
     )
     return code
