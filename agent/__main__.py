@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import config, duration, install, secret
+from . import config, duration, files, install, secret
 from .agent import Agent
-from .bundle import NAME, archive, bundle
+from .bundle import bundle, me
 from .check import FAULT as FINDING
 from .check import Finding, check, warnings
 from .config import Settings
@@ -51,8 +51,9 @@ Each entry may have a help: line, and commands and templates params: names, for 
 chat what can be run.
 
 Optional: time_limit: 1h (0: none), kill_grace: 10s (between asking a job that is canceled or has
-reached its limit to end, and killing it), output_limit: 1MiB, slots: 1 (jobs at a time), interval:
-10s (between polls of a server that does not hold them), state: folder of the journal, debug: true.
+reached its limit to end, and killing it; 5m at most), output_limit: 1MiB, slots: 1 (jobs at a
+time), interval: 10s (between polls of a server that does not hold them), state: folder of the
+journal, debug: true.
 """
 MORE = """\
 skadi.yml is looked for in this folder, beside an installed agent, then in /etc/skadi. SKADI_SERVER,
@@ -101,11 +102,6 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def me() -> str:
-    """How this program is called."""
-    return f"python3 {NAME}" if archive() else "python -m agent"
-
-
 def act(words: Sequence[str]) -> int:
     if words[:1] == ["install"]:
         return install.main(words[1:])
@@ -118,7 +114,7 @@ def write_bundle(words: Sequence[str]) -> int:
     if len(words) != 1 or words[0].startswith("-"):
         raise ConfigError("bundle needs one word: the file to write")
     try:
-        install.write_file(Path(words[0]), bundle(), 0o755)
+        files.write_file(Path(words[0]), bundle(), 0o755)
     except OSError as error:
         raise ConfigError(f"{words[0]} cannot be written: {error.strerror}") from error
     return OK
@@ -182,17 +178,20 @@ def run(settings: Settings, grace: float) -> int:
     return OK
 
 
-def make_agent(settings: Settings, grace: float) -> Agent:
+def pace_of(settings: Settings, grace: float) -> Pace:
     # A command that is stopped has its grace, and then is killed for a while: wait for both.
     stop = settings.kill_grace + KILLING + 5
-    pace = Pace(interval=settings.interval, grace=grace, kill_grace=stop)
+    return Pace(interval=settings.interval, grace=grace, kill_grace=stop)
+
+
+def make_agent(settings: Settings, grace: float) -> Agent:
     return Agent(
         settings.server,
         settings.token,
         settings.state,
         slots=settings.slots,
         output_limit=settings.output_limit,
-        pace=pace,
+        pace=pace_of(settings, grace),
         offers=settings.menu.offers(),
     )
 

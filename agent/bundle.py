@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -27,6 +28,12 @@ sys.exit(main())
 def archive() -> Path | None:
     """The one file that we run from, if we do."""
     return PACKAGE.parent if PACKAGE.parent.is_file() else None
+
+
+def me() -> str:
+    """How this program is called."""
+    file = archive()
+    return f"python3 {shlex.quote(str(file))}" if file else "python -m agent"
 
 
 def bundle() -> bytes:
@@ -98,7 +105,7 @@ def main(arguments):
         file = os.path.join(folder, "{name}")
         with open(file, "wb") as stream:
             stream.write(program)
-        return subprocess.call([sys.executable, file, "install", "--url", URL, *arguments])
+        return subprocess.call([sys.executable, "-I", file, "install", "--url", URL, *arguments])
 
 
 sys.exit(main(sys.argv[1:]))

@@ -14,8 +14,7 @@ from pathlib import Path
 from . import duration, secret
 from .client import Address, Client
 from .config import Settings
-from .errors import BadToken, ServerError
-from .hello import hello
+from .errors import BadToken, ServerError, Unreachable
 from .journal import CONTACT
 from .service import Service
 
@@ -24,7 +23,7 @@ OLDEST = (3, 9)
 # Seconds that two clocks may differ before somebody wonders about the times in a log.
 CLOCK = 60.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-TAKEN = "not run: it was taken by a check of the agent; send it again"
+BUSY = 429
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def check_server(settings: Settings) -> Iterator[Finding]:
         client.status()
         yield Finding(OK, "server", f"{settings.server} answers")
         yield check_clock(client.date, time.time())
-        yield check_token(client, settings)
+        yield check_token(client)
     except ServerError as error:
         advice = "see that it runs, and that this machine may reach it"
         yield Finding(FAULT, "server", f"{settings.server} is away: {error}; {advice}")
@@ -118,23 +117,18 @@ def check_clock(date: str, now: float) -> Finding:
     return Finding(FAULT, "clock", text)
 
 
-def check_token(client: Client, settings: Settings) -> Finding:
-    """By a hello. A poll would look like a second agent with the same token, and be told of."""
+def check_token(client: Client) -> Finding:
+    """Not by a hello or a poll: the server would believe that an agent is at work."""
     try:
-        if not client.hello(hello(settings.menu.offers())):
-            return give_back(client)
+        proven = client.prove_token()
     except BadToken as error:
         return Finding(FAULT, "token", str(error))
-    return Finding(OK, "token", "the server knows it")
-
-
-def give_back(client: Client) -> Finding:
-    """An older server: a poll for nothing, which it may answer with a job all the same."""
-    order = client.poll(wait=0, slots=0).order
-    if order is None:
-        return Finding(OK, "token", "the server knows it")
-    client.report(order.id, "fail", TAKEN)
-    return Finding(NOTE, "token", f"known; a waiting job was failed, not run: {order.message}")
+    except Unreachable as error:
+        if error.status != BUSY:
+            raise
+        return Finding(NOTE, "token", f"the server does not say: {error}; look again in a minute")
+    text = "" if proven else " (it is an older one, and counts the question as a sign of life)"
+    return Finding(OK, "token", f"the server knows it{text}")
 
 
 def check_state(folder: Path) -> Finding:
@@ -159,7 +153,9 @@ def check_running(settings: Settings, services: tuple[Service, ...]) -> Finding:
 def is_at_work(folder: Path) -> bool:
     """Whether a living agent holds this folder's lock. Nothing is made or kept."""
     try:
-        with open(folder / "lock", "rb") as lock:
+        # A lock, not what somebody has put in its place for us to wait at.
+        handle = os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(handle, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

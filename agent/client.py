@@ -14,13 +14,19 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import BadToken, ConfigError, Refused, Unreachable
 from .job import clean
+from .proxy import Proxy, proxy_for
 
 LARGEST_ANSWER = 1 << 20
 PASSING = (408, 425, 429)
+HTTPS = 443
 VERSION = "1.1"
 USER_AGENT = f"skadi-agent/{VERSION}"
 # What a server answers that has no such path, whatever else it says.
 UNKNOWN_PATH = (404, 405)
+
+
+# An id as the server makes them, of a job that it has never made.
+NO_JOB = "0" * 20
 
 
 class Abandoned(Exception):
@@ -78,11 +84,19 @@ class Address:
             raise ConfigError(f"server {url!r}: write the path percent-encoded")
         return cls(parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/"))
 
-    def connection(self, timeout: float) -> http.client.HTTPConnection:
+    def proxy(self) -> Proxy | None:
+        """In clear there is none: whoever calls a server that way has it near."""
+        return proxy_for(self.host, self.port or HTTPS) if self.secure else None
+
+    def connection(self, timeout: float, proxy: Proxy | None) -> http.client.HTTPConnection:
         if not self.secure:
             return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        host, port = (proxy.host, proxy.port) if proxy else (self.host, self.port)
         context = ssl.create_default_context()
-        return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
+        line = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+        if proxy:
+            line.set_tunnel(self.host, self.port or HTTPS, proxy.headers)
+        return line
 
 
 class Client:
@@ -93,6 +107,7 @@ class Client:
         if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
             raise ConfigError("the token is empty or holds blanks or foreign characters")
         self._address = Address.parse(server)
+        self._proxy = self._address.proxy()
         self._headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -140,6 +155,25 @@ class Client:
                 raise
             return False
         return True
+
+    def prove_token(self) -> bool:
+        """Whether the server knew how to answer that. An older one is told of how a job goes that
+        nobody has, which it refuses to those whose token it knows; that counts as a sign of life.
+
+        Raises BadToken."""
+        try:
+            self._call("GET", "/agent/self")
+        except (Refused, Unreachable) as error:
+            if error.status not in UNKNOWN_PATH:
+                raise
+        else:
+            return True
+        try:
+            self.report(NO_JOB, "running", "")
+        except Refused as error:
+            if isinstance(error, BadToken):
+                raise
+        return False
 
     def enrol(self, fields: Mapping[str, str]) -> object:
         return self._call("POST", "/agent/enrol", fields)
@@ -199,7 +233,7 @@ class Client:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
-            self._connection = self._address.connection(self._timeout)
+            self._connection = self._address.connection(self._timeout, self._proxy)
             self._connection.connect()
         self._check_abandoned(None)
         return self._connection

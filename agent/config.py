@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import duration, template
-from .bundle import archive
+from .bundle import archive, me
 from .errors import ConfigError
 from .secret import read_text, read_token
 from .shell import ANYTHING, Command, Menu, Shortcut, Template
@@ -39,6 +39,8 @@ GRAMMAR = Grammar(
     },
 )
 SIZE = re.compile(r"([1-9]\d*) ?(KiB|MiB)?")
+# Seconds: the service manager is told to wait so long for an agent that ends, and no longer.
+LONGEST_KILL_GRACE = 300.0
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, None: 1}
 
 
@@ -68,7 +70,7 @@ class Settings:
             )
         if not self.token:
             raise ConfigError(
-                "no token: `python -m agent TOKEN` writes it into skadi.yml; "
+                f"no token: `{me()} TOKEN` writes it into skadi.yml; "
                 "or set SKADI_TOKEN, SKADI_TOKEN_FILE or --token-file"
             )
 
@@ -131,7 +133,7 @@ def from_file(file: Path, defaults: Settings) -> Settings:
         token=token,
         origin=str(file) if token else "",
         time_limit=found.scalar("time_limit", limit, defaults.time_limit),
-        kill_grace=found.scalar("kill_grace", duration.parse, defaults.kill_grace),
+        kill_grace=found.scalar("kill_grace", kill_grace, defaults.kill_grace),
         slots=found.scalar("slots", count, defaults.slots),
         output_limit=found.scalar("output_limit", size, defaults.output_limit),
         interval=found.scalar("interval", positive, defaults.interval),
@@ -266,6 +268,13 @@ def positive(text: str) -> float:
     seconds = duration.parse(text)
     if seconds <= 0:
         raise ValueError("must be longer than nothing")
+    return seconds
+
+
+def kill_grace(text: str) -> float:
+    seconds = duration.parse(text)
+    if seconds > LONGEST_KILL_GRACE:
+        raise ValueError(f"at most {duration.spell(LONGEST_KILL_GRACE)}")
     return seconds
 
 

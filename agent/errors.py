@@ -12,6 +12,8 @@ AgentError
 
 from __future__ import annotations
 
+from .bundle import me
+
 
 class AgentError(Exception):
     pass
@@ -55,6 +57,6 @@ class BadToken(Refused):
     def __str__(self) -> str:
         return (
             "the server does not know this token: it was rotated or revoked, or it belongs to "
-            "another server. Ask for a new one (in the chat: agent rotate NAME), write it into "
-            "skadi.yml (python -m agent TOKEN) and start again"
+            "another server. Ask for a line and paste it here (in the chat: agent line NAME), or for "
+            f"a token (agent rotate NAME), write it into skadi.yml ({me()} TOKEN) and start again"
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,18 @@ from . import config
 from .bundle import NAME, bundle
 from .check import in_clear, is_at_work
 from .client import Address, Client
-from .errors import ConfigError, Refused, Unreachable
+from .errors import AgentError, BadToken, ConfigError, Refused, Unreachable
+from .files import write_file
 from .hello import host_name
 from .journal import CONTACT
 from .secret import write_line, write_token
-from .service import SETTINGS, Service, lingers, unit_name, user_name
+from .service import SETTINGS, Service, lingers, service_of, user_name
 
 SYSTEM_FOLDER = Path("/opt/skadi-agent")
+TRY_AGAIN = "Too many wrong codes came from this address; ask for a new one, or wait ten minutes"
+DEAD = "The server does not know the token that is here: ask for a new code with `agent line NAME`"
 USED_UP = "This code is used up or too old; ask for a new one with `agent add`"
+REFUSALS = {400: USED_UP, 404: USED_UP, 429: TRY_AGAIN}
 # Seconds for a service to start and meet the server.
 PATIENCE = 30.0
 FIRST_SETTINGS = """\
@@ -80,8 +84,10 @@ def main(arguments: Sequence[str]) -> int:
     wish = understand(parser().parse_args(arguments))
     if in_clear(wish.url):
         say(f"Warning: {wish.url} is not https: the token and all output travel in clear.")
-    prepare(wish.folder)
-    enrol(wish)
+    if wish.with_service:
+        wish.service.refuse_another()
+    with prepared(wish.folder):
+        enrol(wish)
     put_program(wish.folder)
     say(f"The agent is in {wish.folder}.")
     return start(wish)
@@ -121,7 +127,7 @@ def understand(options: argparse.Namespace) -> Wish:
     folder = Path(options.dir).expanduser().absolute() if options.dir else usual
     if re.search(r"[\x00-\x1f\x7f]", str(folder)):
         raise ConfigError("the name of the folder holds control characters")
-    service = Service(folder, system, unit_name(folder, usual))
+    service = service_of(folder, system, usual)
     url = options.url.rstrip("/")
     return Wish(url, options.code, options.name, service, not options.no_service)
 
@@ -139,20 +145,56 @@ def services(settings: Path | None) -> tuple[Service, ...]:
         return ()
     folder = settings.absolute().parent
     usual = {system: usual_folder(system) for system in (True, False)}
-    return tuple(Service(folder, each, unit_name(folder, usual[each])) for each in usual)
+    return tuple(service_of(folder, each, usual[each]) for each in usual)
 
 
 # The folder: ours alone, and known to be writable before a code is spent.
 
 
-def prepare(folder: Path) -> None:
+@contextmanager
+def prepared(folder: Path) -> Iterator[None]:
+    """What was made for it goes again when nothing comes of it."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            take(folder)
+            write_file(folder / ".probe", b"")
+            (folder / ".probe").unlink()
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be used: {error.strerror}") from error
+        yield
+    except BaseException:
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
+        raise
+
+
+def take(folder: Path) -> None:
+    """One that is there is left as it is, and refused where others might put things into it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        refuse_open(folder)
+    else:
         folder.chmod(0o700)
-        write_file(folder / ".probe", b"")
-        (folder / ".probe").unlink()
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be used: {error.strerror}") from error
+
+
+def refuse_open(folder: Path) -> None:
+    found = folder.stat()
+    if found.st_uid != os.geteuid():
+        raise ConfigError(
+            f"{folder} belongs to another user, who could put another program there: "
+            f"chown {user_name()} {folder} && chmod 711 {folder} (what is in {SETTINGS} and state "
+            "may stay that user's)"
+        )
+    if found.st_mode & 0o022:
+        raise ConfigError(f"others may put things into {folder}: chmod go-w {folder}")
+    is_ours = os.path.lexists(folder / SETTINGS)
+    if found.st_mode & 0o055 and not is_ours and any(folder.iterdir()):
+        raise ConfigError(
+            f"{folder} is there for others too: give the agent a folder of its own (--dir)"
+        )
 
 
 def put_program(folder: Path) -> None:
@@ -160,21 +202,6 @@ def put_program(folder: Path) -> None:
         write_file(folder / NAME, bundle(), 0o755)
     except OSError as error:
         raise ConfigError(f"{folder / NAME} cannot be written: {error.strerror}") from error
-
-
-def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """All or nothing: a program that runs keeps the file that it was started from."""
-    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-            os.fchmod(stream.fileno(), mode)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(new, path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
 
 
 # The code, and the settings that it is exchanged for.
@@ -192,25 +219,46 @@ def enrol(wish: Wish) -> None:
         )
     if wish.code:
         exchange(wish, known)
-    else:
-        say("The token that is here is kept.")
+    elif known:
+        keep_known(known)
 
 
 def exchange(wish: Wish, known: config.Settings | None) -> None:
-    client = Client(wish.url, None)
     try:
-        fields = {"code": wish.code, "hostname": host_name()}
-        body = client.enrol({**fields, **({"name": wish.name} if wish.name else {})})
+        body = offer_code(wish)
     except (Refused, Unreachable) as error:
-        if error.status not in (400, 404):
+        if error.status not in REFUSALS:
             raise
+        why = REFUSALS[error.status]
         if not (known and known.token and known.server.rstrip("/") == wish.url):
-            raise ConfigError(USED_UP) from error
-        say(f"{USED_UP}. The token that is here is kept.")
+            raise ConfigError(why) from error
+        keep_known(known, f"{why}. ")
     else:
         name, token = granted(body)
         keep(wish, known, token)
         say(f"Enrolled as {name}.")
+
+
+def offer_code(wish: Wish) -> object:
+    client = Client(wish.url, None)
+    try:
+        fields = {"code": wish.code, "hostname": host_name()}
+        return client.enrol({**fields, **({"name": wish.name} if wish.name else {})})
+    finally:
+        client.close()
+
+
+def keep_known(known: config.Settings, why: str = "") -> None:
+    """Raises AgentError when the token that is here is worth nothing. `why`: said before."""
+    client = Client(known.server, known.token)
+    try:
+        client.prove_token()
+    except BadToken as error:
+        raise AgentError(why + DEAD) from error
+    except (Refused, Unreachable) as error:
+        say(f"{why}The token that is here is kept; the server does not say if it is good: {error}.")
+    else:
+        say(f"{why}The token that is here is kept.")
     finally:
         client.close()
 

@@ -3,6 +3,7 @@
 The command is started by a supervisor, a small process of its own (see supervisor.py), which knows
 whatever the command starts and does the killing. On Linux nothing gets away from it, short of asking
 another daemon to start something; elsewhere what has left the command's process group is not found.
+Who kills the supervisor gets away if it has left the command's session as well.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import IO, cast
 from .bundle import source
 from .duration import spell
 from .output import Output
-from .supervisor import KILLING
+from .supervisor import KILLING, Ending, Group, Session, session_of
 
 OURS = "SKADI_"
 TICK = 0.1
@@ -30,6 +31,8 @@ TICK = 0.1
 SUPERVISOR = source("supervisor.py")
 # For a supervisor that has done its work to say so, on a machine that has much to do.
 PATIENCE = 10.0
+# Seconds between two wake-up calls for a supervisor that its job may have stopped.
+NUDGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,22 @@ class Limits:
     kill_grace: float = 10.0
     # A child left in the background keeps our pipe open; so long it may still add to the result.
     linger: float = 2.0
+
+
+@dataclass(frozen=True)
+class Left:
+    """Who could not be stopped. `unseen`: there is somebody that no look at the processes shows."""
+
+    pids: tuple[int, ...] = ()
+    unseen: bool = False
+
+    def text(self) -> str:
+        """What to add to the reason of a stop."""
+        said = ""
+        if self.pids:
+            count = "1 process" if len(self.pids) == 1 else f"{len(self.pids)} processes"
+            said = f"; {count} could not be stopped: {', '.join(map(str, self.pids))}"
+        return said + "; at least one process could not be seen or stopped" * self.unseen
 
 
 @dataclass(frozen=True)
@@ -89,23 +108,25 @@ def run(
 
     Raises OSError or ValueError when the command cannot be started at all.
     """
-    with Supervised(argv, folder) as command:
+    with Supervised(argv, folder, limits) as command:
         return Watch(command, limits, hear).end(stop)
 
 
 class Supervised:
     """A command and the supervisor it runs under. `code` and `left` are known once it `ended`."""
 
-    def __init__(self, argv: Sequence[str], folder: str) -> None:
+    def __init__(self, argv: Sequence[str], folder: str, limits: Limits) -> None:
         self.ended = False
         # None: it could not be stopped, or nobody is left who knows.
         self.code: int | None = None
-        self.left: tuple[int, ...] = ()
+        self.left = Left()
         self.lost = False
+        # None until it has begun.
+        self.session: int | None = None
         # Whether it was, rather than to end by itself in the same moment.
         self.stopped = False
         self._said = b""
-        order = spoken(folder, argv)
+        order = spoken(folder, argv, limits)
         self.control, theirs = socket.socketpair()
         try:
             with theirs:
@@ -127,7 +148,18 @@ class Supervised:
             self._bury()
 
     def stop(self, grace: float) -> None:
+        self.nudge()
         self._send(b"stop %f\n" % grace)
+
+    def nudge(self) -> None:
+        """A job may have stopped its supervisor, which then hears nothing and says nothing."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
+
+    def give_up(self) -> None:
+        """It hangs: what it watched is now without a watch."""
+        self._process.kill()
+        self.ended = self.lost = True
 
     def wait(self, seconds: float) -> None:
         """For its end, reading nothing of what it writes."""
@@ -144,6 +176,9 @@ class Supervised:
         except OSError:
             chunk = b""
         self._said += chunk
+        if self.session is None and self._said.startswith(b"began ") and b"\n" in self._said:
+            began, _, self._said = self._said.partition(b"\n")
+            self.session = int(began.split()[1])
         if not chunk:
             # Somebody has killed it; whoever it watched is now without a watch.
             self.ended = self.lost = True
@@ -158,7 +193,7 @@ class Supervised:
             raise OSError(number, os.strerror(number), rest.rstrip(b" ").decode("utf-8", "replace"))
         self.stopped = word == b"stopped"
         self.code = None if first == b"-" else int(first)
-        self.left = tuple(map(int, rest.split()))
+        self.left = Left(tuple(map(int, filter(bytes.isdigit, rest.split()))), b"?" in rest)
 
     def _send(self, data: bytes) -> None:
         with suppress(OSError):
@@ -173,8 +208,9 @@ class Supervised:
             self._process.wait()
 
 
-def spoken(folder: str, argv: Sequence[str]) -> bytes:
-    words = [word.encode("utf-8", "replace") for word in (folder, *argv)]
+def spoken(folder: str, argv: Sequence[str], limits: Limits) -> bytes:
+    times = f"{limits.time or float('inf'):f} {limits.kill_grace:f}"
+    words = [word.encode("utf-8", "replace") for word in (times, folder, *argv)]
     if any(b"\0" in word for word in words):
         raise ValueError("embedded null byte")
     return b"\0".join(words)
@@ -205,6 +241,17 @@ def supervise(control: socket.socket) -> subprocess.Popen[bytes]:
     return process
 
 
+class Remains(Ending):
+    """What a supervisor that was killed has left; `pause` does something else meanwhile."""
+
+    def __init__(self, session: Session | Group, pause: Callable[[float], None]) -> None:
+        super().__init__(session)
+        self._pause = pause
+
+    def pause(self, seconds: float) -> None:
+        self._pause(seconds)
+
+
 class Watch:
     """Reads a command's output until its end, or brings the end about."""
 
@@ -220,25 +267,38 @@ class Watch:
             self._selector.register(self._command.control, selectors.EVENT_READ)
             self._selector.register(self._command.output, selectors.EVENT_READ)
             why = self._wait(stop)
-            if why:
+            if self._command.ended:
+                why = self._reason()
+            elif why:
                 why = self._stop(why)
             self._drain(self._limits.linger)
-        if self._command.lost and not why:
-            why = "its supervisor was killed; what it had started may still run"
         return Ended(self._output.text(), self._command.code or 0, why)
 
     def _wait(self, stop: Callable[[], str]) -> str:
         """Until the command ends by itself; else why it must be stopped."""
         limit = self._limits.time
         deadline = time.monotonic() + limit if limit else float("inf")
+        nudge_at = time.monotonic() + NUDGE
         while not self._command.ended:
             why = stop()
             if why:
                 return why
             if time.monotonic() >= deadline:
-                return f"stopped: it ran longer than its time limit of {spell(limit or 0)}"
+                return self._overdue()
+            if time.monotonic() >= nudge_at:
+                self._command.nudge()
+                nudge_at = time.monotonic() + NUDGE
             self._turn(min(TICK, deadline - time.monotonic()))
         return ""
+
+    def _overdue(self) -> str:
+        return f"stopped: it ran longer than its time limit of {spell(self._limits.time or 0)}"
+
+    def _reason(self) -> str:
+        """Why it ended, if not by itself, though it was not told to."""
+        if self._command.lost:
+            return "its supervisor was killed" + self._stop_session()
+        return self._overdue() + self._command.left.text() if self._command.stopped else ""
 
     def _stop(self, why: str) -> str:
         """An empty answer: it had just ended by itself."""
@@ -246,9 +306,25 @@ class Watch:
         deadline = time.monotonic() + self._limits.kill_grace + KILLING + PATIENCE
         while not self._command.ended and time.monotonic() < deadline:
             self._turn(TICK)
-        if self._command.lost or not self._command.ended:
-            return f"{why}; what it had started may still run"
-        return why + survivors(self._command.left) if self._command.stopped else ""
+            self._command.nudge()
+        if not self._command.ended:
+            self._command.give_up()
+        if self._command.lost:
+            return why + self._stop_session()
+        return why + self._command.left.text() if self._command.stopped else ""
+
+    def _stop_session(self) -> str:
+        """Of what has lost its supervisor, so much can still be found."""
+        if self._command.session is None:
+            return "; what it had started may still run"
+        session = Remains(session_of(self._command.session), self._read_for)
+        session.stop(self._limits.kill_grace)
+        return "; what had left its session may still run" + Left(tuple(session.living())).text()
+
+    def _read_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._turn(deadline - time.monotonic())
 
     def _turn(self, patience: float) -> None:
         for key, _ in self._selector.select(max(patience, 0)):
@@ -275,10 +351,3 @@ class Watch:
         deadline = time.monotonic() + seconds
         while self._open and time.monotonic() < deadline:
             self._turn(deadline - time.monotonic())
-
-
-def survivors(left: Sequence[int]) -> str:
-    if not left:
-        return ""
-    count = "1 process" if len(left) == 1 else f"{len(left)} processes"
-    return f"; {count} could not be stopped: {', '.join(map(str, left))}"

@@ -10,12 +10,19 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from .bundle import NAME
+from .config import LONGEST_KILL_GRACE
 from .errors import ConfigError
 
 SETTINGS = "skadi.yml"
+UNIT_NAME = "skadi-agent"
+# Seconds: for --grace (30), kill_grace, what is killed (10), the last reports (10), and some more.
+STOP_TIME = round(LONGEST_KILL_GRACE) + 60
+# Beyond that, for systemctl itself.
+PATIENCE = 60
 BOOTED = Path("/run/systemd/system")
 LINGERING = Path("/var/lib/systemd/linger")
 UNIT = """\
@@ -37,7 +44,7 @@ RestartPreventExitStatus=2 3
 # that starts a server does, must outlive a restart of the agent.
 KillMode=process
 # Longer than jobs get to end by themselves, to be stopped, and to be reported on.
-TimeoutStopSec=120
+TimeoutStopSec={stop}
 # A job that eats all memory is killed; the agent stays to tell of it.
 OOMPolicy=continue
 # What follows takes something away from jobs too, which is why it is off. Turn on what yours can
@@ -52,7 +59,10 @@ OOMPolicy=continue
 WantedBy={target}
 """
 IDENTITY = """\
-# Jobs run as root. To have them run as somebody else, give {folder} to that user (chown -R).
+# Jobs run as root. To have them run as somebody else, give that user skadi.yml and state, and no
+# more: who owns the program decides what root runs at the next upgrade.
+#   chmod 711 {folder}
+#   chown -R deploy: {folder}/state {folder}/{settings}
 #User=deploy
 """
 
@@ -82,11 +92,13 @@ class Service:
         return [str(self.folder / NAME), "--config", str(self.folder / SETTINGS)]
 
     def text(self) -> str:
+        folder = escaped(str(self.folder))
         return UNIT.format(
-            folder=escaped(str(self.folder)),
+            folder=folder,
             settings=escaped(str(self.folder / SETTINGS)),
             command=" ".join(map(quoted, [sys.executable, "-I", *self._arguments])),
-            identity=IDENTITY.format(folder=escaped(str(self.folder))) if self.system else "",
+            identity=IDENTITY.format(folder=folder, settings=SETTINGS) if self.system else "",
+            stop=STOP_TIME,
             target="multi-user.target" if self.system else "default.target",
         )
 
@@ -96,8 +108,33 @@ class Service:
             return False
         return self.system or self._ask("show-environment").returncode == 0
 
+    @property
+    def settings_in_unit(self) -> str:
+        """The settings that the unit of this name starts an agent with, as they stand there."""
+        try:
+            lines = self.file.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        command = next((line for line in lines if line.startswith("ExecStart=")), "")
+        return command.partition(" --config ")[2]
+
+    def is_set_up(self) -> bool:
+        """Whether the unit of this name is there, and starts the agent of our folder."""
+        folders = (str(self.folder), os.path.realpath(self.folder))
+        ours = [quoted(os.path.join(folder, SETTINGS)) for folder in folders]
+        return self.settings_in_unit in ours
+
+    def refuse_another(self) -> None:
+        """Raises ConfigError when the unit is that of an agent in another folder."""
+        if self.settings_in_unit and not self.is_set_up():
+            raise ConfigError(
+                f"{self.file} starts the agent of {self.settings_in_unit}; take that one away first "
+                f"({self.control} disable --now {self.name}, and remove the file), or add --no-service"
+            )
+
     def install(self) -> None:
         """Raises ConfigError. A service that runs already runs the new program afterwards."""
+        self.refuse_another()
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_text(self.text())
@@ -124,7 +161,14 @@ class Service:
     def _ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [*self.control.split(), *words]
         try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            # A restart waits for the jobs of the agent that ends.
+            return subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=STOP_TIME + PATIENCE,
+                check=False,
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             return subprocess.CompletedProcess(command, 1, "", str(error))
 
@@ -138,11 +182,17 @@ def lingers(folder: Path = LINGERING) -> bool:
     return (folder / user_name()).exists()
 
 
-def unit_name(folder: Path, usual: Path) -> str:
-    """Two agents on one machine have two folders, and so two units."""
+def service_of(folder: Path, system: bool, usual: Path) -> Service:
+    """Two agents on one machine have two folders, and so two units. One that was set up when its
+    unit was named by the last part of its folder alone keeps that name."""
     if folder == usual:
-        return "skadi-agent"
-    return "skadi-agent-" + (re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-.") or "other")
+        return Service(folder, system, UNIT_NAME)
+    last = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-.") or "other"
+    earlier = Service(folder, system, f"{UNIT_NAME}-{last}")
+    if earlier.is_set_up():
+        return earlier
+    digest = sha256(os.fsencode(os.path.realpath(folder))).hexdigest()
+    return Service(folder, system, f"{UNIT_NAME}-{last}-{digest[:8]}")
 
 
 def quoted(word: str) -> str:

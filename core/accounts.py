@@ -174,10 +174,11 @@ class Accounts:
             raise NotFound("There is no such token.", code="TokenNotFound", id=token_id)
         await self._memory.changed()
 
-    async def bearer(self, secret: str) -> Token:
-        """The account or system token a program shows. Unauthorized otherwise."""
+    async def bearer(self, secret: str, *, late: bool = False) -> Token:
+        """The account or system token a program shows. Unauthorized otherwise. `late`: it was let in
+        before, and may have expired since; not so if somebody revoked it."""
         await self._memory.refresh()
-        token = await self._valid(secret)
+        token = await self._valid(secret, late=late)
         if token is None or token.kind == "mail":
             raise Unauthorized("The token is missing or not known.")
         return token
@@ -203,10 +204,12 @@ class Accounts:
         identity = await self._store.identity(platform, subject)
         return identity is None or identity.account_id == account_id
 
-    async def _valid(self, secret: str) -> Token | None:
+    async def _valid(self, secret: str, *, late: bool = False) -> Token | None:
         hashed = hash_secret(secret)
         token = await self._memory.recall(("token", hashed), lambda: self._store.token(hashed))
-        return token if token and self._holds(token) else None
+        if token is None or token.revoked_at is not None:
+            return None
+        return token if late or self._holds(token) else None
 
     def _holds(self, token: Token) -> bool:
         if token.revoked_at is not None:

@@ -26,9 +26,7 @@ LONGEST_CODE = 64
 BOOK = "enrol"
 TRIES = 20
 TRIES_WITHIN = timedelta(minutes=10)
-LINE = (
-    """python3 -c 'import urllib.request as u; exec(u.urlopen("{url}/install.py").read())' {code}"""
-)
+LINE = """python3 -I -c 'import urllib.request as u; exec(u.urlopen("{url}/install.py").read())' {code}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +63,14 @@ class Enrolment:
         spelled = "-".join(code[n : n + 4] for n in range(0, CODE_LENGTH, 4))
         return LINE.format(url=self.way.url, code=spelled)
 
-    async def check(self, address: str) -> None:
-        """TooMany when so many wrong codes came from there lately that it looks like guessing."""
-        wrong = await self._notes.get(BOOK, neighbourhood(address), self._clock())
-        if wrong and wrong >= TRIES:
-            raise TooMany("Too many wrong codes; wait ten minutes.", code="TooManyTries")
-
     async def exchange(
         self, code: str, address: str, *, name: str = "", hostname: str = ""
     ) -> tuple[Agent, str]:
         """The code's agent, called `name` from now on if there is one, and its new token.
 
-        NotFound (EnrolCodeNotFound) for a code that is wrong, old or used, all alike; Conflict
-        (InvalidName) leaves the code as good as it was."""
-        await self.check(address)
+        NotFound (EnrolCodeNotFound) for a code that is wrong, old or used, all alike, and TooMany when
+        so many of those came from there lately that it looks like guessing; Conflict (InvalidName)
+        leaves the code as good as it was."""
         token, now = new_token(), self._clock()
         try:
             names = self._check_names(name, "") if name else None
@@ -88,12 +80,20 @@ class Enrolment:
         except Invalid as error:
             raise Conflict(error.message, code=error.code) from error
         if agent is None:
-            until = now + TRIES_WITHIN
-            await self._notes.add(BOOK, neighbourhood(address), 1, now, until)
+            await self._count_wrong(neighbourhood(address))
             raise NotFound("This code is wrong, used or too old.", code="EnrolCodeNotFound")
         await self._memory.changed()
         log.info("agent %s enrolled from %s (%s)", agent.id, address, one_line(hostname, 100))
         return agent, token
+
+    async def _count_wrong(self, neighbours: str) -> None:
+        """A right code is good however many wrong ones came from its neighbours: to brake it as well
+        would let anybody keep the agents of a whole network away."""
+        now = self._clock()
+        wrong = await self._notes.get(BOOK, neighbours, now)
+        if wrong and wrong >= TRIES:
+            raise TooMany("Too many wrong codes; wait ten minutes.", code="TooManyTries")
+        await self._notes.add(BOOK, neighbours, 1, now, now + TRIES_WITHIN)
 
 
 def new_token() -> str:

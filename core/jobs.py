@@ -15,9 +15,8 @@ from core.agents import Agents
 from core.broker import Broker, Sign
 from core.chat import Adapter, Caller, Thread
 from core.errors import Conflict, Invalid, NotFound, SkadiError, Unavailable
-from core.events import clip
 from core.model import Agent, Clock, Job, JobStatus, Mover, Times, is_id, new_id, utc_now
-from core.output import Output
+from core.output import Output, fit
 from core.store import AddJob, Batch, CancelJob, MoveJob, Postponed, Store
 from core.text import clean, is_encodable
 
@@ -28,7 +27,6 @@ LONGEST_SOURCE = 100  # characters; so much of it is kept
 LONGEST_CALLBACK = 1000  # characters
 LONGEST_DELAY = timedelta(days=3660)
 UNBEGUN = "canceled before it reached the agent"
-LOST = "\n… (cut: the output was longer than {size} bytes)"
 SHORTEST_TAIL = 4
 DECIDED_AT_ONCE = 64
 """Due jobs that are decided together: they share commits, and leave the database room for others."""
@@ -113,7 +111,7 @@ class Jobs:
         if delay is not None and delay > LONGEST_DELAY:
             raise Invalid("A job may be delayed by ten years at most.", code="InvalidDuration")
         later = delay is not None and delay > timedelta()
-        if key and (known := await self._known(account_id, key)):
+        if key and (known := await self.known(account_id, key)):
             return known
         if not later:
             await self._check_presence(agent)
@@ -158,7 +156,8 @@ class Jobs:
                 f"{agent.name} is switched off.", code="InvalidAgent", name=agent.name, off=True
             )
 
-    async def _known(self, account_id: str, key: str) -> Job | None:
+    async def known(self, account_id: str, key: str) -> Job | None:
+        """The job that was submitted under this key."""
         job = await self._store.jobs.by_key(key)
         return job if job and job.account_id == account_id else None
 
@@ -377,8 +376,7 @@ class Jobs:
             await self._hint(self._broker.take_back, agent.id, job_id)
 
     def _fit(self, result: str) -> str:
-        text, cut = clip(clean(result), self._result_limit)
-        return text + LOST.format(size=self._result_limit) if cut else text
+        return fit(clean(result), self._result_limit)
 
     async def _hint(self, say: Say, agent_id: str, job_id: str) -> None:
         try:

@@ -62,14 +62,20 @@ class Outage:
     over: float = 0.0
     since: float | None = None
 
-    def begin(self) -> None:
-        if self.since is None:
-            self.since = time.monotonic()
-
-    def end(self) -> None:
+    def begin(self) -> bool:
+        """Whether that is news."""
         if self.since is not None:
-            self.over += time.monotonic() - self.since
-            self.since = None
+            return False
+        self.since = time.monotonic()
+        return True
+
+    def end(self) -> bool:
+        """Whether that is news."""
+        if self.since is None:
+            return False
+        self.over += time.monotonic() - self.since
+        self.since = None
+        return True
 
     @property
     def seconds(self) -> float:

@@ -114,6 +114,7 @@ MOVES: Mapping[tuple[JobStatus, JobStatus], frozenset[Mover]] = {
     # What really happened may arrive late, once.
     (JobStatus.EXPIRED, JobStatus.SUCCEEDED): frozenset({"agent"}),
     (JobStatus.EXPIRED, JobStatus.FAILED): frozenset({"agent"}),
+    (JobStatus.EXPIRED, JobStatus.CANCELED): frozenset({"agent"}),
 }
 
 

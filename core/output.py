@@ -12,12 +12,21 @@ from core.chat import Adapter
 from core.errors import Invalid, NotFound
 from core.model import Agent, Clock, Job, JobStatus, is_id, utc_now
 from core.store import AddOutput, Store
+from core.store.chunks import Said, up_to
 
 LONGEST = settings.Jobs().output_limit  # bytes
 MOST_SEEN = 10_000
-HALVES = re.compile("[\ud800-\udfff]")
-"""Of surrogate pairs: as long as what replaces them."""
 LAST = 9  # decimal digits of an offset
+OWN_WORDS = 2000
+"""Bytes that a report may have beyond the limit: an agent cuts an output to the same limit and adds how
+much is missing and how it ended, which is not to be cut once more."""
+MISSING = re.compile(rb"\n\[\.\.\. (\d{1,15} (?:bytes|characters)) left out \.\.\.\]\n")
+"""How agents say it."""
+LONGEST_WORDS = 120
+LOST = b"\n[... %d bytes of this report left out%b ...]\n"
+CUT_SHORT = re.compile("\n… \\(cut: [^\n]{1,99}\\)\\Z".encode())
+"""The last words of a report of which only the beginning could be read."""
+LACKED = b"; it said that it lacked %b of the output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +108,33 @@ class Output:
     async def since(self, job: Job, offset: int) -> Piece:
         """What came after so many bytes. Who has followed an unfinished job is told the rest of its
         report where that goes on as the pieces did, else the whole of it after them."""
-        raw = await self._store.outputs.read(job.id, offset)
-        if job.status.final:
-            raw = await self._rest(job, offset, raw)
-        return Piece(raw, offset + len(raw), job.status.final)
-
-    async def _rest(self, job: Job, offset: int, raw: bytes) -> bytes:
-        result = job.result.encode()
+        if not job.status.final:
+            raw = await self._store.outputs.read(job.id, offset)
+            return Piece(raw, offset + len(raw), False)
+        said, result = await self._store.outputs.said(job.id), job.result.encode()
         if not leans_on_report(job):
-            return raw if raw or offset else result
-        said = await self._store.outputs.read(job.id) if offset else b""
-        if result.startswith(said):
-            return result[offset:]
-        return raw + SEAM + result
+            raw = said.since(offset) if said.size else result[offset:]
+            return Piece(raw, max(offset, said.size or len(result)), True)
+        if job.expired_at and not said.size:
+            said = FORGOTTEN
+        return since_reported(said, result, offset)
 
 
 SEAM = "\n… (all of it, as it was reported at the end:)\n".encode()
+FORGOTTEN = Said(10 ** (LAST - 1))
+"""Of a job that ended after it had expired: what was told of it then, more than which nothing can be."""
+
+
+def since_reported(said: Said, report: bytes, offset: int) -> Piece:
+    """Places go on from what was said into the report, or into the seam and the report after it. Who
+    knows nothing yet is told the report alone, and has its end for a place all the same."""
+    if said.goes_on_in(report):
+        return Piece(report[offset:], max(offset, len(report)), True)
+    after = SEAM + report
+    end = max(offset, said.size + len(after))
+    if not offset:
+        return Piece(report, end, True)
+    return Piece(said.since(offset) + after[max(offset - said.size, 0) :], end, True)
 
 
 def leans_on_report(job: Job) -> bool:
@@ -124,7 +144,34 @@ def leans_on_report(job: Job) -> bool:
 
 def same_size(text: str) -> str:
     """Text that every database takes, and as many bytes as was sent: offsets count them."""
-    return HALVES.sub("\ufffd", text.replace("\0", " "))
+    return text.replace("\0", " ")
+
+
+def fit(report: str, limit: int) -> str:
+    """The beginning and the end of a report that is too long, so many bytes in all, and between them how
+    much of it is missing. Where the agent's own words about a gap are lost with that, they are repeated."""
+    raw = report.encode()
+    if len(raw) <= limit + OWN_WORDS:
+        return report
+    end, start = limit - limit // 2, len(raw) - limit // 2
+    if cut := CUT_SHORT.search(raw, len(raw) - LONGEST_WORDS):
+        return (up_to(raw, limit) + cut[0]).decode()
+    lacked = b""
+    if gap := gap_within(raw, end, start):
+        end, start, lacked = min(end, gap.start()), max(start, gap.end()), LACKED % gap[1]
+    head, tail = up_to(raw, end), raw[start:].lstrip(REST)
+    lost = LOST % (len(raw) - len(head) - len(tail), lacked)
+    return (head + lost + tail).decode()
+
+
+def gap_within(raw: bytes, start: int, end: int) -> re.Match[bytes] | None:
+    """What tells of a gap and does not stand wholly outside of a part."""
+    found = MISSING.finditer(raw, max(start - LONGEST_WORDS, 0), end + LONGEST_WORDS)
+    return next((gap for gap in found if gap.end() > start and gap.start() < end), None)
+
+
+REST = bytes(range(0x80, 0xC0))
+"""Bytes that no character of UTF-8 begins with."""
 
 
 def last_lines(text: str, longest: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
 from core.events import job_json
@@ -29,9 +30,9 @@ COLUMNS = (
 )
 """Named as the fields of the same job in JSON."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is taken for a formula (OWASP, "CSV Injection"): what an agent prints would
-be run on the computer of whoever opens the file."""
+FORMULA = re.compile("[\t\r\n]|[\\s\ufeff\u200b-\u200f\u2060]*[=+@\uff1d\uff0b\uff0d\uff20-]")
+"""A cell that begins so is taken for a formula (OWASP, "CSV Injection"), by some programs behind blanks
+and in full width as well: what an agent prints would be run on the computer of whoever opens the file."""
 
 
 def heading() -> str:
@@ -45,7 +46,7 @@ def job_line(job: Job) -> str:
 
 def harmless(cell: str) -> str:
     """With an apostrophe before it where a spreadsheet would not take it for text."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    return f"'{cell}" if FORMULA.match(cell) else cell
 
 
 def line(cells: Iterable[str]) -> str:

@@ -64,6 +64,11 @@ class Auth:
             raise Forbidden("This path takes the token of an account.")
         return token.account_id, token
 
+    async def still_let_in(self, call: Call) -> None:
+        """Unauthorized if the token that was let in has been revoked since; a call that waits may
+        outlive it."""
+        await self._accounts.bearer(bearer(call), late=True)
+
     async def account_of(self, token: Token, uid: str) -> str:
         """The id of the account that an upstream system names; an account names itself."""
         if token.account_id is None:

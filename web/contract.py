@@ -171,6 +171,11 @@ AGENTS = {
     "POST /agent/hello": Described(
         "Who the agent is and what it can run", DONE, AGENT, body=HELLO, refused={429: ("TooMany",)}
     ),
+    "GET /agent/self": Described(
+        "Whose token this is",
+        {200: Said("The agent.", shape("id", "name", id=ID, name=TEXT))},
+        AGENT,
+    ),
     "POST /agent/enrol": Described(
         "Exchange a one-time code for a token",
         {

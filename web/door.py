@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import ExceptionHandler, Receive, Scope, Send
+from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from core.accounts import Accounts
 from core.agents import Agents
@@ -34,6 +35,20 @@ from web.settings import WebSettings
 from web.stream import Streamed
 
 
+class Path(Route):
+    """A route that names, to who comes with another method, those of all routes with its path."""
+
+    def __init__(self, path: str, endpoint: ASGIApp, method: str) -> None:
+        super().__init__(path, endpoint, methods=[method])
+        self.allowed = set(self.methods or ())
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            allowed = {"Allow": ", ".join(sorted(self.allowed))}
+            raise HTTPException(405, headers=allowed)
+        await self.app(scope, receive, send)
+
+
 class Door(Starlette):
     """The application, with the polls and waits it holds: close it when the server is to stop.
 
@@ -50,6 +65,7 @@ class Door(Starlette):
         exception_handlers: Mapping[Any, ExceptionHandler],
     ) -> None:
         super().__init__(routes=routes, exception_handlers=exception_handlers)
+        gather_methods([each for each in routes if isinstance(each, Path)])
         self.router.redirect_slashes = False
         self.polls = polls
         self._following = following
@@ -156,15 +172,25 @@ def coming(enrolment: EnrolApi) -> list[Route]:
     """What brings an agent to a machine, and what it says when it is there."""
     return [
         route("POST", "/agent/hello", enrolment.hello),
+        route("GET", "/agent/self", enrolment.introduce),
         route("POST", "/agent/enrol", enrolment.enrol),
         route("GET", "/agent/skadi-agent.pyz", enrolment.program),
         route("GET", "/install.py", enrolment.script),
     ]
 
 
-def route(method: str, path: str, serve: Serve) -> Route:
-    return Route(path, Endpoint(serve, Tally(method, path)), methods=[method])
+def route(method: str, path: str, serve: Serve) -> Path:
+    return Path(path, Endpoint(serve, Tally(method, path)), method)
 
 
-def follow(path: str, event: EventApi) -> Route:
-    return Route(path, Streamed(event.follow, Tally("GET", path)), methods=["GET"])
+def follow(path: str, event: EventApi) -> Path:
+    return Path(path, Streamed(event.follow, Tally("GET", path)), "GET")
+
+
+def gather_methods(paths: Sequence[Path]) -> None:
+    """What `Allow` names, where several routes share a path."""
+    allowed: defaultdict[str, set[str]] = defaultdict(set)
+    for each in paths:
+        allowed[each.path] |= each.methods or set()
+    for each in paths:
+        each.allowed = allowed[each.path]

@@ -77,13 +77,16 @@ class EnrolApi:
         )
         return NO_CONTENT
 
+    async def introduce(self, call: Call) -> Answer:
+        """Whose token this is. That somebody looks is no sign of life."""
+        agent = await self._auth.recognise(call)
+        return in_json(200, {"id": agent.id, "name": agent.name})
+
     async def enrol(self, call: Call) -> Answer:
-        address = self._auth.address(call)
-        await self._agents.enrolment.check(address)
         fields = await self._bodies.fields(call, LONGEST_BODY)
         agent, token = await self._agents.enrolment.exchange(
             text_of(fields, "code"),
-            address,
+            self._auth.address(call),
             name=text_of(fields, "name"),
             hostname=text_of(fields, "hostname"),
         )

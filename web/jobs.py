@@ -13,7 +13,7 @@ from core.events import job_json, short_json
 from core.following import Following
 from core.jobs import LONGEST_SOURCE, Jobs
 from core.messages import message_key
-from core.model import Agent, Job, JobStatus, Token, is_id
+from core.model import Job, JobStatus, Token, is_id
 from web.answer import Answer, in_json
 from web.api import callback_of, job_id_of
 from web.auth import Auth
@@ -52,21 +52,33 @@ class JobApi:
         wait = await self._wait(call, query)
         key = key_of(call, account_id)
         fields = await self._bodies.fields(call)
-        agent = await self._agents.find(account_id, text_of(fields, "agent"))
-        job = await self._jobs.submit(
+        try:
+            job = await self._keep(account_id, token, fields, key)
+        except (Invalid, NotFound):
+            # Whoever repeats a call heard no answer; that the agent has been renamed or switched off
+            # since does not undo the job.
+            kept = await self._jobs.known(account_id, key) if key else None
+            if kept is None:
+                raise
+            job = kept
+        if key and not await self._is_asked_for(job, fields):
+            raise Invalid("This Idempotency-Key belongs to another job.", code="KeyReused")
+        if wait is None:
+            return in_json(201, job_json(as_shown(job, token)))
+        return await self._when_ended(call, job, wait)
+
+    async def _keep(
+        self, account_id: str, token: Token, fields: Mapping[str, Any], key: str | None
+    ) -> Job:
+        return await self._jobs.submit(
             account_id,
-            agent,
+            await self._agents.find(account_id, text_of(fields, "agent")),
             text_of(fields, "message"),
             source=source_of(fields),
             requested_by=f"token:{token.id}",
             callback=callback_of(fields, token),
             key=key,
         )
-        if key and not is_asked_for(job, agent, fields):
-            raise Invalid("This Idempotency-Key belongs to another job.", code="KeyReused")
-        if wait is None:
-            return in_json(201, job_json(as_shown(job, token)))
-        return await self._when_ended(call, job, wait)
 
     async def get(self, call: Call) -> Answer:
         query = query_of(call)
@@ -100,6 +112,17 @@ class JobApi:
         job = await self._jobs.cancel(account_id, job_id_of(call))
         return in_json(200 if job.status.final else 202, job_json(as_shown(job, token)))
 
+    async def _is_asked_for(self, job: Job, fields: Mapping[str, Any]) -> bool:
+        """Whether this is the job that the fields describe."""
+        asked = text_of(fields, "message"), source_of(fields), text_of(fields, "callback")
+        if asked != (job.command, job.source, job.callback):
+            return False
+        try:
+            agent = await self._agents.find(job.account_id, text_of(fields, "agent"))
+        except NotFound:
+            return True  # what its agent was called then
+        return agent.id == job.agent_id
+
     async def _agent_id(self, account_id: str, name: str) -> str | None:
         """Of the agent by its name, its alias or its id: one that was removed has only that."""
         try:
@@ -124,8 +147,7 @@ class JobApi:
         job = await self._following.until_ended(job.account_id, job.id, wait, call)
         if call.gone():
             raise Gone
-        # A token may have been revoked in the meantime.
-        await self._auth.account(call, "read")
+        await self._auth.still_let_in(call)
         return in_json(status_of(job), job_json(job))
 
 
@@ -141,8 +163,12 @@ def status_of(job: Job) -> int:
 
 
 def as_shown(job: Job, token: Token) -> Job:
-    """Who may not read is not shown what a job said, by a repeated call either."""
-    return job if token.may("read") else replace(job, result="")
+    """Who may not read is not shown what a job said, by a repeated call either, nor what another's is."""
+    if token.may("read"):
+        return job
+    if job.requested_by == f"token:{token.id}":
+        return replace(job, result="")
+    return replace(job, result="", command="", callback="")
 
 
 def read_status(text: str) -> JobStatus | None:
@@ -172,12 +198,6 @@ def key_of(call: Call, account_id: str) -> str | None:
     if len(key) > LONGEST_KEY:
         raise Invalid(f"An Idempotency-Key has {LONGEST_KEY} characters at most.")
     return message_key("api", account_id, key.decode("latin-1")) if key else None
-
-
-def is_asked_for(job: Job, agent: Agent, fields: Mapping[str, Any]) -> bool:
-    """Whether this is the job that the fields describe."""
-    asked = text_of(fields, "message"), source_of(fields), text_of(fields, "callback")
-    return (agent.id, *asked) == (job.agent_id, job.command, job.source, job.callback)
 
 
 def source_of(fields: Mapping[str, Any]) -> str:

@@ -183,11 +183,11 @@ def read_query(query: bytes, longest_wait: float) -> Ask:
 read_again = lru_cache(4096)(read_query)
 
 
+SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
+
+
 def read_wait(text: str, longest: float) -> float:
-    try:
-        wait = float(text)
-    except ValueError:
-        wait = -1
+    wait = float(text) if SECONDS.fullmatch(text) else -1
     if not 0 <= wait <= longest:
         raise Invalid(f"wait is a number of seconds, at most {longest:g}.")
     return wait

@@ -1,8 +1,8 @@
 """Callbacks: every event of a job goes to the address that the job names, signed as Standard Webhooks
 prescribes.
 
-address says which addresses may be called, line connects to no others, signature keeps each
-account's secret and signs with it.
+address says which addresses may be called, names what a name leads to, line connects to nothing
+else, turns how many are called at once, signature keeps each account's secret and signs with it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpcore
+import httpx
 
 from adapters import Surroundings
-from adapters.callback.address import Allowed, ForbiddenAddress, read_allowed, read_url
-from adapters.callback.line import GuardedBackend, make_resolver
+from adapters.callback.address import Allowed, ForbiddenAddress, plain, read_allowed, read_url
+from adapters.callback.line import GuardedBackend
+from adapters.callback.names import make_resolver
 from adapters.callback.signature import Secrets, sign
+from adapters.callback.turns import Turns
 from core.chat import Abilities, DeliveryError, Notebook, Published, Reply, Thread
 from core.errors import SettingsError
 from core.settings.finding import Finding
@@ -54,7 +57,7 @@ class Options:
     ca: str = ""
     """A file with certificates of authorities of one's own, believed beside this machine's."""
     dns_server: str = ""
-    """`address:port` to look up names at; empty: as this machine does."""
+    """`address:port` of the name server to ask; empty: those of this machine."""
 
 
 def make(name: str, options: Options, around: Surroundings) -> Callback:
@@ -97,6 +100,8 @@ class Callback:
         self._options, self._clock = options, around.clock
         self._secrets = Secrets(around.notebook, around.clock)
         self._allowed = _read(name, "allow_hosts", options.allow_hosts)
+        # To wait for a turn takes no longer than the call: both together end within a try's lease.
+        self._turns = Turns(options.timeout.total_seconds())
         resolver = make_resolver(name, options.dns_server)
         # Of proxies, cookies and redirects it knows nothing, as it should.
         self._pool = httpcore.AsyncConnectionPool(
@@ -116,20 +121,9 @@ class Callback:
         event = reply.event
         if event is None:
             raise DeliveryError("An address is told of events only.", permanent=True)
-        url = reply.thread.thread_id
-        headers = await self._headers(event)
-        seconds = self._options.timeout.total_seconds()
-        try:
-            async with asyncio.timeout(seconds):
-                answer = await self._post(url, headers, event.body)
-        except ForbiddenAddress as error:
-            raise DeliveryError(str(error), permanent=True) from error
-        except TimeoutError as error:
-            text = f"There was no answer within {seconds:g} seconds."
-            raise DeliveryError(text, permanent=False) from error
-        except (*TROUBLES, OSError) as error:
-            text = f"{type(error).__name__}: {error}".removesuffix(": ")
-            raise DeliveryError(text, permanent=False) from error
+        url = self._read(reply.thread.thread_id)
+        async with self._turns.take(event.account_id, plain(url.host)):
+            answer = await self._call(url, event)
         self._judge(answer)
         return None
 
@@ -148,15 +142,37 @@ class Callback:
             "webhook-signature": " ".join(signatures),
         }
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: str) -> httpcore.Response:
+    def _read(self, text: str) -> httpx.URL:
+        """Raises DeliveryError: the settings may have become stricter since it was taken."""
         try:
-            read = read_url(url, self._allowed, http=self._options.http)
-        except ValueError as error:  # the settings have become stricter since it was taken
-            raise ForbiddenAddress(f"The address {error}.") from error
+            return read_url(text, self._allowed, http=self._options.http)
+        except ValueError as error:
+            raise DeliveryError(f"The address {error}.", permanent=True) from error
+
+    async def _call(self, url: httpx.URL, event: Published) -> httpcore.Response:
+        """Raises DeliveryError."""
+        headers = await self._headers(event)
+        seconds = self._options.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._post(url, headers, event.body)
+        except ForbiddenAddress as error:
+            # What a name leads to may be another thing in a minute, and be a slip now.
+            raise DeliveryError(str(error), permanent=False) from error
+        except TimeoutError as error:
+            text = f"There was no answer within {seconds:g} seconds."
+            raise DeliveryError(text, permanent=False) from error
+        except (*TROUBLES, OSError) as error:
+            text = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise DeliveryError(text, permanent=False) from error
+
+    async def _post(
+        self, url: httpx.URL, headers: Mapping[str, str], body: str
+    ) -> httpcore.Response:
         target = httpcore.URL(
-            scheme=read.raw_scheme, host=read.raw_host, port=read.port, target=read.raw_path
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
-        fields = {"host": read.netloc.decode(), **headers}
+        fields = {"host": url.netloc.decode(), **headers}
         async with self._pool.stream(
             "POST", target, headers=list(fields.items()), content=body.encode()
         ) as answer:

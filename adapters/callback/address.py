@@ -20,6 +20,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 NAME = re.compile(r"(?!.*\.\.)[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?\.?")
+NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)")
+"""What some programs take for an address of IPv4 (127.1, 0x7f.1), and what is no name."""
 
 CLOSED: Sequence[Network] = [
     ip_network(text)
@@ -90,7 +92,7 @@ def demand_parts(url: httpx.URL, *, http: bool) -> None:
     if url.userinfo:
         raise ValueError("has a name or password in it")
     host = url.raw_host.decode()
-    if not NAME.fullmatch(plain(host)) and not as_address(host):
+    if not as_address(host) and (not NAME.fullmatch(plain(host)) or NUMBER.fullmatch(plain(host))):
         raise ValueError("has no host")
     if url.port is not None and not 0 < url.port < 65536:
         raise ValueError("has a port that is not from 1 to 65535")

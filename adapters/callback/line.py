@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from ipaddress import ip_address
+from collections.abc import Iterable, Sequence
 
 import httpcore
-from dns.asyncresolver import Resolver
-from dns.exception import DNSException
 
 from adapters.callback.address import Address, Allowed, ForbiddenAddress, as_address, may_call
-from core.errors import SettingsError
+from adapters.callback.names import Resolve
 
 MOST_TRIES = 4
 """Addresses of one name that are tried."""
 CONNECT_TIME = 5.0
 """Seconds for each of them."""
 
-Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 Option = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
@@ -70,35 +65,3 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             listed = ", ".join(map(str, found[:MOST_TRIES]))
             raise ForbiddenAddress(f"{host} leads to {listed}, which is not called from here.")
         return good
-
-
-def make_resolver(name: str, server: str) -> Resolve:
-    """Raises SettingsError."""
-    if not server:
-        return ask_machine
-    host, _, port = server.rpartition(":")
-    if not as_address(host.strip("[]")) or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise SettingsError(
-            f"[adapters.{name}] dns_server is an IP address with a port, like 127.0.0.1:53."
-        )
-    resolver = Resolver(configure=False)
-    resolver.nameservers, resolver.port = [host.strip("[]")], int(port)
-
-    async def ask(host: str) -> Sequence[Address]:
-        try:
-            answers = await resolver.resolve_name(host, lifetime=10)
-        except DNSException as error:
-            raise httpcore.ConnectError(f"{host} cannot be looked up: {error}") from error
-        return [ip_address(address) for address in answers.addresses()]
-
-    return ask
-
-
-async def ask_machine(host: str) -> Sequence[Address]:
-    """As every program here looks a name up, /etc/hosts included."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(f"{host} cannot be looked up: {error}") from error
-    return [ip_address(target[0]) for *_, target in found]

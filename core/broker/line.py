@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -17,6 +18,8 @@ from core.metrics import BROKER_AWAY, ROUND_TRIPS
 
 FULL = 1000
 """The weight from which a batch takes no more; a plain call weighs 1."""
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 G = TypeVar("G", bound="Group[Any]")
@@ -117,9 +120,11 @@ class Line:
         try:
             batch.settle(await self._wire.exchange(batch.commands()))
             ROUND_TRIPS.observe(time.perf_counter() - begun)
-            BROKER_AWAY.end()
+            if BROKER_AWAY.end():
+                log.warning("Redis answers again")
         except Exception as error:
-            BROKER_AWAY.begin()
+            if BROKER_AWAY.begin():
+                log.warning("Redis does not answer: %r", error.__cause__ or error)
             # Who already waits for the next batches learns it now, not one timeout after another.
             self._fail([batch, *self._waiting], error)
         except asyncio.CancelledError as error:

@@ -51,6 +51,21 @@ class Chunk:
         return Chunk(self.start, self.size + size, self.text + text)
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """All that a job said while it ran: `size` bytes. `text`: the last of them that are still here."""
+
+    size: int = 0
+    text: bytes = b""
+
+    def since(self, offset: int) -> bytes:
+        return self.text[max(offset - self.size + len(self.text), 0) :]
+
+    def goes_on_in(self, report: bytes) -> bool:
+        """Whether a report begins with it. What is forgotten goes on in none."""
+        return len(self.text) == self.size and report.startswith(self.text)
+
+
 def new_part(piece: AddOutput, have: int) -> tuple[bytes, bool]:
     """What of a piece is not there yet, and whether some of it will never be: the limit is reached.
 

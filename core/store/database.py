@@ -25,6 +25,8 @@ T = TypeVar("T")
 TRIES = 5
 DEADLOCK, LOCK_TIMEOUT = 1213, 1205  # MySQL's error numbers
 DUPLICATE, TOO_LARGE = 1062, 1153
+SIGNAL = 1644
+"""A trigger of the operator's said no, and will say so again."""
 ENDED = (1053, 1317, 1927, 2006, 2013, 2014, 4031)
 """MySQL's and its driver's numbers for a line that is no more, or soon will not be."""
 
@@ -112,6 +114,8 @@ def is_away(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
+    if _number(_origin(error)) == SIGNAL:
+        return False
     return isinstance(_origin(error), AWAY) or _number(_origin(error)) in ENDED
 
 

@@ -65,6 +65,8 @@ class FakeSkadi:
         # `cancel_by_output` is set, in the answers to their output instead.
         self.cancel: list[str] = []
         self.cancel_by_output = False
+        # The calls that are a sign of life of an agent.
+        self.signs: list[str] = []
         # Paths that were asked for and are not known.
         self.unknown: list[str] = []
         self.hellos: list[dict[str, Any]] = []
@@ -91,8 +93,10 @@ class FakeSkadi:
         self.old = False
         # The next claims are committed, but their answers are lost.
         self.lose_answers = 0
-        # Every call, or every report, is answered with this.
+        # Every call, or every report, or the question after a token, or every code is answered with this.
         self.answer_all: int | None = None
+        self.answer_self: int | None = None
+        self.answer_codes: int | None = None
         self.answer_reports: int | None = None
         self.location = ""
         # Job ids that are handed out whatever their status.
@@ -249,6 +253,8 @@ class Door(BaseHTTPRequestHandler):
         path, query = self.address()
         if path == "/status":
             self.answer(204)
+        elif path == "/agent/self" and not self.fake.old:
+            self.answer(200, {"id": "agent1", "name": "web-1"})
         elif path in self.fake.files:
             self.answer_file(self.fake.files[path])
         elif path == "/agent/job":
@@ -316,13 +322,20 @@ class Door(BaseHTTPRequestHandler):
 
     def admit(self) -> bool:
         self.fake.headers.append(dict(self.headers.items()))
-        if self.fake.answer_all:
-            self.refuse(self.fake.answer_all, "Passing")
+        path = self.address()[0]
+        passing = self.fake.answer_all or {
+            "/agent/self": self.fake.answer_self,
+            "/agent/enrol": self.fake.answer_codes,
+        }.get(path)
+        if passing:
+            self.refuse(passing, "Passing")
         elif self.is_open():
             return True
         elif self.headers.get("Authorization", "").removeprefix("Bearer ") not in self.fake.tokens:
             self.refuse(401, "Unauthorized")
         else:
+            if self.fake.old or path != "/agent/self":
+                self.fake.signs.append(f"{self.command} {path}")
             return True
         return False
 

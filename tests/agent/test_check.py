@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.check import FAULT, NOTE, OK, check_clock, check_python, check_state
+from agent.service import service_of
 from tests.agent.conftest import Settle
 from tests.agent.daemon import run
 from tests.agent.fake_skadi import TOKEN, FakeSkadi
@@ -50,7 +51,7 @@ def test_all_is_well_and_what_can_be_run_is_said(skadi: FakeSkadi, home: Path) -
     }
     assert "Commands:\n - free\n" in done.stdout
     assert TOKEN not in done.stdout
-    assert (job.status, skadi.polls) == ("queuing", [])
+    assert (job.status, skadi.polls, skadi.hellos, skadi.signs) == ("queuing", [], [], [])
 
 
 def test_it_says_where_the_token_is_from(skadi: FakeSkadi, home: Path) -> None:
@@ -76,6 +77,15 @@ def test_a_wrong_token_is_told_with_what_to_do(skadi: FakeSkadi, home: Path) -> 
     assert done.returncode == 1
     assert "FAULT  token     the server does not know this token" in done.stdout
     assert "agent rotate" in line(done.stdout, "token")
+    assert "agent line" in line(done.stdout, "token")
+    assert "(python -m agent TOKEN)" in line(done.stdout, "token")
+
+
+def test_a_server_that_is_asked_too_much_is_no_fault(skadi: FakeSkadi, home: Path) -> None:
+    skadi.answer_self = 429
+    done = run("check", folder=home)
+    assert done.returncode == 0
+    assert "note   token     the server does not say: it answers 429" in done.stdout
 
 
 def test_a_server_that_is_away_is_told(skadi: FakeSkadi, home: Path) -> None:
@@ -86,14 +96,20 @@ def test_a_server_that_is_away_is_told(skadi: FakeSkadi, home: Path) -> None:
     assert grades(done.stdout)["journal"] == OK
 
 
-def test_a_job_that_an_old_server_sends_is_given_back(skadi: FakeSkadi, home: Path) -> None:
+def test_of_an_old_server_no_job_is_taken(skadi: FakeSkadi, home: Path) -> None:
     skadi.old = True
     job = skadi.submit("deploy")
     done = run("check", folder=home)
     assert done.returncode == 0
-    assert grades(done.stdout)["token"] == NOTE
-    assert job.ends[0][0] == "fail"
-    assert "not run" in job.result
+    assert "the server knows it (it is an older one" in line(done.stdout, "token")
+    assert (job.status, skadi.polls, skadi.hellos) == ("queuing", [], [])
+
+
+def test_a_token_that_an_old_server_does_not_know_is_told(skadi: FakeSkadi, home: Path) -> None:
+    skadi.old, skadi.tokens = True, {"another"}
+    done = run("check", folder=home)
+    assert done.returncode == 1
+    assert grades(done.stdout)["token"] == FAULT
 
 
 def test_a_token_that_others_may_read_is_noted(skadi: FakeSkadi, home: Path) -> None:
@@ -105,7 +121,7 @@ def test_a_token_that_others_may_read_is_noted(skadi: FakeSkadi, home: Path) -> 
 
 
 def test_a_service_that_is_set_up_and_stopped_is_a_fault(skadi: FakeSkadi, home: Path) -> None:
-    unit = f"skadi-agent-{home.name}"
+    unit = service_of(home, False, home / "usual").name
     folder = home / ".config" / "systemd" / "user"
     folder.mkdir(parents=True)
     (folder / f"{unit}.service").touch()

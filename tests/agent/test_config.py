@@ -163,6 +163,7 @@ def item(cmd: str) -> str:
         ("hello\n", 1, "expected 'key: value'"),
         ("debug: yes\n", 1, "neither true nor false"),
         ("slots: 0\n", 1, "no number from 1"),
+        ("kill_grace: 6m\n", 1, "kill_grace: at most 5m0s"),
         ("time_limit: 10\n", 1, "no duration"),
         ("interval: 0s\n", 1, "longer than nothing"),
         ("output_limit: much\n", 1, "no size"),

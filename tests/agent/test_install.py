@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -14,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
+from agent import config, duration
+from agent.__main__ import pace_of, parser
 from agent.bundle import MAIN, NAME, bundle, pack, script
 from agent.errors import ConfigError
 from agent.install import until_met
-from agent.service import Service, lingers, quoted, unit_name, user_name
+from agent.secret import write_token
+from agent.service import STOP_TIME, Service, lingers, quoted, service_of, user_name
 from tests.agent.daemon import ROOT, run
 from tests.agent.deadline import eventually
 from tests.agent.fake_skadi import FakeSkadi
@@ -68,7 +71,7 @@ def paste(
 ) -> subprocess.CompletedProcess[str]:
     """The line of the documentation, typed in an empty folder."""
     line = (
-        f"{python} -c 'import urllib.request as u; "
+        f"{python} -I -c 'import urllib.request as u; "
         f'exec(u.urlopen("{skadi.url}/install.py").read())\' {shlex.join(words)}'
     )
     return subprocess.run(
@@ -177,7 +180,130 @@ def test_a_code_that_is_used_up_is_told_in_one_line(handing_out: FakeSkadi, home
     assert done.stderr == (
         "skadi: This code is used up or too old; ask for a new one with `agent add`\n"
     )
-    assert not (installed(home) / "skadi.yml").exists()
+    assert list(home.iterdir()) == []
+
+
+def test_a_folder_that_was_there_stays(handing_out: FakeSkadi, home: Path) -> None:
+    (home / "mine").mkdir()
+    folder = str(home / "mine" / "deep" / "agent")
+    paste(handing_out, home, "CODE-0", "--user", "--no-service", "--dir", folder)
+    assert list(home.rglob("*")) == [home / "mine"]
+
+
+def test_a_server_that_takes_no_codes_is_told_of(handing_out: FakeSkadi, home: Path) -> None:
+    handing_out.answer_codes = 429
+    done = paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    assert done.returncode == 2
+    assert "Too many wrong codes came from this address" in done.stderr
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("own", ["", "PYTHONPATH"])
+def test_no_module_of_the_current_folder_is_run(
+    handing_out: FakeSkadi, home: Path, own: str
+) -> None:
+    for name in ("urllib", "hashlib", "argparse", "zipfile"):
+        (home / f"{name}.py").write_text("raise SystemExit('not the one of Python')")
+    environ = {own: str(home)} if own else {}
+    done = paste(handing_out, home, "CODE-1", "--user", "--no-service", **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Whose folder it is.
+
+
+def test_a_folder_for_others_too_is_left_as_it_is(handing_out: FakeSkadi, home: Path) -> None:
+    shared = home / "opt"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "somebody-elses").touch()
+    done = paste(handing_out, home, "CODE-1", "--user", "--no-service", "--dir", str(shared))
+    assert done.returncode == 2
+    assert f"{shared} is there for others too" in done.stderr
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+    assert [each.name for each in shared.iterdir()] == ["somebody-elses"]
+    assert handing_out.codes == ["CODE-1"]
+
+
+def test_a_folder_that_others_may_write_to_is_refused(handing_out: FakeSkadi, home: Path) -> None:
+    shared = home / "shared"
+    shared.mkdir()
+    (shared / "skadi.yml").write_text("token:\n")
+    shared.chmod(0o775)
+    done = paste(handing_out, home, "CODE-1", "--user", "--no-service", "--dir", str(shared))
+    assert done.returncode == 2
+    assert f"chmod go-w {shared}" in done.stderr
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o775
+
+
+def test_an_upgrade_leaves_the_folders_mode_as_it_is(handing_out: FakeSkadi, home: Path) -> None:
+    """Another user must get through to what is theirs in it."""
+    paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    installed(home).chmod(0o711)
+    assert paste(handing_out, home, "--user", "--no-service").returncode == 0
+    assert stat.S_IMODE(installed(home).stat().st_mode) == 0o711
+
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+@needs_root
+def test_root_puts_nothing_into_a_folder_of_somebody_elses(
+    handing_out: FakeSkadi, home: Path
+) -> None:
+    paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    victim = home / "victim"
+    victim.write_text("mine\n")
+    (installed(home) / "skadi.yml.new").symlink_to(victim)
+    for each in (installed(home), *installed(home).iterdir()):
+        os.chown(each, NOBODY, NOBODY, follow_symlinks=False)
+    handing_out.codes = ["CODE-2"]
+    done = paste(handing_out, home, "CODE-2", "--user", "--no-service")
+    assert done.returncode == 2
+    assert f"chown root {installed(home)}" in done.stderr
+    assert handing_out.codes == ["CODE-2"]
+    assert (victim.read_text(), victim.stat().st_uid) == ("mine\n", 0)
+
+
+@needs_root
+def test_settings_and_journal_may_be_another_users(
+    handing_out: FakeSkadi, home: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """As docs/agents.md has it for jobs that are not to run as root."""
+    paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    folder = installed(home)
+    (folder / "state").mkdir(mode=0o700)
+    folder.chmod(0o711)
+    for each in (folder / "state", folder / "skadi.yml"):
+        os.chown(each, NOBODY, NOBODY)
+    handing_out.codes = ["CODE-2"]
+    done = paste(handing_out, home, "CODE-2", "--user", "--no-service")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert config.load(folder / "skadi.yml", {}).token == "enrolled000000000002"
+    owners = {each.name: each.stat().st_uid for each in folder.iterdir()}
+    assert owners == {NAME: 0, "skadi.yml": NOBODY, "state": NOBODY}
+
+
+@needs_root
+def test_root_follows_no_link_that_somebody_else_has_made(tmp_path: Path) -> None:
+    victim, file = tmp_path / "victim", tmp_path / "skadi.yml"
+    victim.write_text("token:\n")
+    file.symlink_to(victim)
+    os.chown(file, NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="is a link that somebody else has made"):
+        write_token(file, 1, "abcdefghij0123456789")
+    assert victim.read_text() == "token:\n"
+
+
+def test_what_lies_in_wait_under_the_name_of_a_new_file_is_not_opened(tmp_path: Path) -> None:
+    victim, file = tmp_path / "victim", tmp_path / "skadi.yml"
+    victim.write_text("mine\n")
+    file.write_text("token:\n")
+    (tmp_path / "skadi.yml.new").symlink_to(victim)
+    write_token(file, 1, "abcdefghij0123456789")
+    assert victim.read_text() == "mine\n"
+    assert file.read_text() == 'token: "abcdefghij0123456789"\n'
 
 
 def test_without_a_code_nothing_is_begun(handing_out: FakeSkadi, home: Path) -> None:
@@ -212,6 +338,41 @@ def test_the_same_line_again_upgrades_and_keeps_token_and_settings(
     assert "The token that is here is kept." in done.stdout
     assert settings.read_text() == before
     assert (installed(home) / NAME).read_bytes() == bundle()
+
+
+def test_a_server_that_takes_no_codes_upgrades_all_the_same(
+    handing_out: FakeSkadi, home: Path
+) -> None:
+    paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    (installed(home) / NAME).write_bytes(b"an older one")
+    handing_out.answer_codes = 429
+    done = paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The token that is here is kept." in done.stdout
+    assert (installed(home) / NAME).read_bytes() == bundle()
+
+
+@pytest.mark.parametrize("words", [["CODE-1"], []], ids=["its code is spent", "no code"])
+def test_a_token_that_is_dead_is_not_said_to_be_kept(
+    handing_out: FakeSkadi, home: Path, words: list[str]
+) -> None:
+    paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    handing_out.tokens = {"another"}
+    done = paste(handing_out, home, *words, "--user", "--no-service")
+    assert done.returncode == 1
+    assert "does not know the token that is here: ask for a new code" in done.stderr
+    assert "kept" not in done.stdout
+    assert (installed(home) / "skadi.yml").exists()
+
+
+def test_a_token_of_which_the_server_says_nothing_is_kept(
+    handing_out: FakeSkadi, home: Path
+) -> None:
+    paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    handing_out.answer_self = 503
+    done = paste(handing_out, home, "--user", "--no-service")
+    assert done.returncode == 0
+    assert "The token that is here is kept; the server does not say if it is good" in done.stdout
 
 
 def test_a_fresh_code_changes_the_token_and_nothing_else(
@@ -266,6 +427,28 @@ def test_check_finds_the_settings_beside_the_program(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"settings  {installed(home)}/skadi.yml" in done.stdout
+
+
+def test_who_needs_another_token_is_told_a_command_that_is_there(
+    handing_out: FakeSkadi, home: Path
+) -> None:
+    paste(handing_out, home, "CODE-1", "--user", "--no-service")
+    handing_out.tokens = {"abcdefghij0123456789"}
+    words = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, str(installed(home) / NAME), "check"],
+        cwd="/",
+        env=words,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    told = done.stdout.partition("into skadi.yml (")[2].partition(" TOKEN)")[0]
+    assert told == f"python3 {installed(home) / NAME}"
+    again = [sys.executable, *told.split()[1:], "abcdefghij0123456789"]
+    assert subprocess.run(again, cwd="/", env=words, timeout=20, check=False).returncode == 0
+    assert config.load(installed(home) / "skadi.yml", {}).token == "abcdefghij0123456789"
 
 
 # A plain connection.
@@ -407,8 +590,41 @@ def test_a_word_for_systemd_is_quoted() -> None:
 
 
 def test_two_agents_on_one_machine_have_two_units(tmp_path: Path) -> None:
-    assert unit_name(tmp_path, tmp_path) == "skadi-agent"
-    assert unit_name(Path("/srv/shop 2"), tmp_path) == "skadi-agent-shop-2"
+    assert service_of(tmp_path, True, tmp_path).name == "skadi-agent"
+    names = {service_of(Path(each, "shop 2"), True, tmp_path).name for each in ("/srv", "/opt")}
+    assert len(names) == 2
+    assert all(re.fullmatch("skadi-agent-shop-2-[0-9a-f]{8}", name) for name in names)
+
+
+def test_a_unit_that_was_set_up_under_its_earlier_name_keeps_it(home: Path, systemd: Path) -> None:
+    folder = home / "an odd %name"
+    earlier = Service(folder, False, "skadi-agent-an-odd-name")
+    earlier.install()
+    assert service_of(folder, False, home) == earlier
+    another = home / "other" / "an odd %name"
+    assert service_of(another, False, home).name.startswith("skadi-agent-an-odd-name-")
+
+
+def test_the_unit_of_another_agent_is_not_overwritten(
+    handing_out: FakeSkadi, home: Path, systemd: Path
+) -> None:
+    Service(home / "elsewhere", False, "skadi-agent").install()
+    before = service(home).file.read_text()
+    with pytest.raises(ConfigError, match=r"starts the agent of .*elsewhere/skadi\.yml"):
+        service(home).install()
+    done = paste(handing_out, home, "CODE-1", "--user")
+    assert done.returncode == 2
+    assert "starts the agent of" in done.stderr
+    assert handing_out.codes == ["CODE-1"]
+    assert service(home).file.read_text() == before
+
+
+def test_systemd_waits_longer_than_an_agent_takes_to_end(tmp_path: Path) -> None:
+    (tmp_path / "skadi.yml").write_text(f"kill_grace: {config.LONGEST_KILL_GRACE:.0f}s\n")
+    settings = config.load(tmp_path / "skadi.yml", {"SKADI_SERVER": "http://x", "SKADI_TOKEN": "x"})
+    pace = pace_of(settings, duration.parse(parser().get_default("grace")))
+    assert pace.grace + pace.kill_grace + pace.farewell < STOP_TIME
+    assert f"\nTimeoutStopSec={STOP_TIME}\n" in Service(tmp_path, True, "skadi-agent").text()
 
 
 def test_whether_a_user_lingers_is_seen(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_line_to_paste_is_shown_with_how_long_it_is_good(skadi: Skadi, ada: st
     assert "Paste this within 1h, on this machine (for others set [web] url" in said
     line = skadi("agent", "line", "ada", "web-1", "--json").data["line"]
     assert re.fullmatch(
-        r"python3 -c 'import urllib.request as u; "
+        r"python3 -I -c 'import urllib.request as u; "
         r'exec\(u.urlopen\("http://127.0.0.1:8000/install.py"\).read\(\)\)\''
         r" [A-Z2-9]{4}(-[A-Z2-9]{4}){3}",
         line,

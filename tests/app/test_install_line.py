@@ -74,7 +74,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def printed_line(said: str) -> str:
     """What a person copies from the terminal."""
-    [line] = [line.strip() for line in said.splitlines() if line.startswith("  python3 -c ")]
+    [line] = [line.strip() for line in said.splitlines() if line.startswith("  python3 -I -c ")]
     return line
 
 
@@ -92,6 +92,14 @@ def test_the_pasted_line_makes_an_agent_whose_jobs_succeed(
         job = server.start_command("submit", "--wait", "1m", "web-1", "hello")
         assert job.returncode == 0, job.stdout + job.stderr
         assert "Hello from " in job.stdout
+
+
+def test_the_line_runs_no_module_of_the_current_folder(server: Program, machine: Machine) -> None:
+    """Which may be anybody's: /tmp, say, and the line be pasted by root."""
+    for name in ("urllib", "hashlib", "argparse"):
+        (machine.home / f"{name}.py").write_text("raise SystemExit('not the one of Python')")
+    done = machine.paste(printed_line(server.tell("agent", "add", "ada", "web-5")))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_same_line_once_more_is_an_upgrade(server: Program, machine: Machine) -> None:

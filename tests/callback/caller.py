@@ -50,9 +50,9 @@ async def calling(**options: Any) -> AsyncIterator[Callback]:
         await adapter.close()
 
 
-async def call(adapter: Callback, url: str, event_id: str = "e1") -> None:
+async def call(adapter: Callback, url: str, event_id: str = "e1", account_id: str = "ada") -> None:
     """One event to an address."""
-    event = Published(event_id, "ada", BODY)
+    event = Published(event_id, account_id, BODY)
     await adapter.send(Reply(adapter.address(url), "", event=event))
 
 

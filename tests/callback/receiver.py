@@ -10,13 +10,15 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSRecord
+from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSError, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
 Speak = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Answer = bytes | Speak
 
+SILENT = "silent.example"
+"""For names below this one the name server never answers."""
 THANKS = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -140,11 +142,15 @@ class Names(BaseResolver):  # type: ignore[misc]
 
     known: dict[str, list[list[str]]]
     asked: list[tuple[str, str]] = field(default_factory=list)
+    mute: set[tuple[str, str]] = field(default_factory=set)
+    """Names and kinds that are never answered, besides those below SILENT."""
 
     def resolve(self, request: DNSRecord, _handler: DNSHandler) -> DNSRecord:
         name, kind = str(request.q.qname).rstrip("."), QTYPE[request.q.qtype]
         earlier = self.asked.count((name, kind))
         self.asked.append((name, kind))
+        if name.endswith(f".{SILENT}") or (name, kind) in self.mute:
+            raise DNSError("The server drops what it cannot read, and this as well.")
         reply = request.reply()
         if name not in self.known:
             reply.header.rcode = RCODE.NXDOMAIN
@@ -163,7 +169,9 @@ def naming(**known: Sequence[Sequence[str]]) -> Iterator[tuple[Names, str]]:
     names = Names(
         {f"{key}.example": [list(each) for each in value] for key, value in known.items()}
     )
-    server = DNSServer(names, address="127.0.0.1", port=0, logger=DNSLogger("-request,-reply"))
+    server = DNSServer(
+        names, address="127.0.0.1", port=0, logger=DNSLogger("-request,-reply,-error")
+    )
     server.start_thread()
     try:
         yield names, f"127.0.0.1:{server.server.server_address[1]}"

@@ -14,9 +14,9 @@ import pytest
 import trustme
 
 from adapters.callback.address import Allowed, may_call, read_allowed
-from core.chat import DeliveryError
+from core.chat import DeliveryError, Published, Reply
 from core.errors import SettingsError
-from tests.callback.caller import call, calling
+from tests.callback.caller import BODY, call, calling
 from tests.callback.receiver import Receiver, naming, receiving, silence, status
 
 LOCAL = ("127.0.0.1",)
@@ -107,11 +107,39 @@ async def test_a_name_that_leads_to_us_is_not_called(
     async with calling(http=True, dns_server=names) as adapter:
         with pytest.raises(DeliveryError, match="not called from here") as refused:
             await call(adapter, receiver.url(host=f"{name}.example"))
+    assert not refused.value.permanent, "the name may lead elsewhere in a minute"
+    assert receiver.connections == 0
+
+
+async def test_a_wrong_answer_of_a_name_server_loses_no_event(receiver: Receiver) -> None:
+    with naming(slip=[["0.0.0.0"], ["127.0.0.1"]]) as (_, server):
+        async with calling(http=True, dns_server=server, allow_hosts=LOCAL) as adapter:
+            with pytest.raises(DeliveryError, match=r"leads to 0\.0\.0\.0") as failed:
+                await call(adapter, receiver.url(host="slip.example"))
+            assert not failed.value.permanent
+            await call(adapter, receiver.url(host="slip.example"))
+    assert len(receiver.calls) == 1
+
+
+async def test_an_address_by_number_that_is_closed_now_is_never_called_again(
+    receiver: Receiver,
+) -> None:
+    async with calling(http=True, allow_hosts=LOCAL) as adapter:
+        thread = adapter.address(receiver.url())
+    async with calling(http=True) as stricter:
+        with pytest.raises(DeliveryError, match=r"leads to 127\.0\.0\.1") as refused:
+            await stricter.send(Reply(thread, "", event=Published("e1", "ada", BODY)))
     assert refused.value.permanent
     assert receiver.connections == 0
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LocalHost.", "a.localhost", "127.1", "2130706433", "0x7f.1", "0x7f.0x1"),
+        *("0177.0.0.1", "127.0.0.1.", "127.0.0.0x1"),
+    ],
+)
 async def test_no_spelling_of_ourselves_is_called(receiver: Receiver, host: str) -> None:
     async with calling(http=True) as adapter:
         with pytest.raises((DeliveryError, ValueError)):

@@ -24,7 +24,7 @@ async def new_code(house: House, agent: Agent) -> str:
     line = await house.agents.enrolment.new_line(agent)
     before, _, code = line.rpartition(" ")
     assert before == (
-        "python3 -c 'import urllib.request as u; "
+        "python3 -I -c 'import urllib.request as u; "
         'exec(u.urlopen("http://127.0.0.1:8000/install.py").read())\''
     )
     return code
@@ -80,11 +80,12 @@ async def test_who_guesses_is_stopped_and_others_are_not(house: House) -> None:
     for _ in range(TRIES):
         await refused(house, "AAAA-BBBB-CCCC-DDDD", "2001:db8::1")
     with pytest.raises(TooMany):
-        await house.agents.enrolment.exchange(code, "2001:db8::2")
-    house.clock.move(minutes=10)
+        await house.agents.enrolment.exchange("AAAA-BBBB-CCCC-DDDD", "2001:db8::2")
+    await refused(house, "AAAA-BBBB-CCCC-DDDD")
+    # Who has a right one is not kept away by neighbours who guess.
     assert await house.agents.enrolment.exchange(code, "2001:db8::2")
-    other = await new_code(house, agent)
-    assert await house.agents.enrolment.exchange(other, HERE)
+    house.clock.move(minutes=10)
+    await refused(house, "AAAA-BBBB-CCCC-DDDD", "2001:db8::1")
 
 
 def test_a_house_of_addresses_is_one_neighbour() -> None:

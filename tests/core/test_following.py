@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import delete
 
 from core.errors import NotFound
-from core.following import Following, Place
+from core.following import Following, Place, Told
 from core.model import Agent, Job, new_id
+from core.output import SEAM
 from core.schema import events
 from tests.clock import Clock
 from tests.house import House, open_house
@@ -200,3 +201,64 @@ async def test_output_whose_hint_was_lost_is_found(sqlite_url: str, clock: Clock
             found = await told
         assert found and found.text == "hello"
         await story.aclose()
+
+
+async def told_after(house: House, job: Job, place: Place) -> list[Told]:
+    """All that is told of a job that has ended to who goes on there."""
+    following = Following(house.store, house.broker)
+    look = house.jobs.output.since
+    story = following.events(job.account_id, job.id, place, 30, look)
+    return [told async for told in story if told]
+
+
+def in_short(story: list[Told]) -> list[object]:
+    return [told.event.seq if told.event else (told.start, told.text) for told in story]
+
+
+PIECES = ("jagen\n", "zwölf\n", "Виктора\n")
+LIVE = "".join(PIECES)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        *(LIVE + "the end\n", LIVE, ""),
+        *("exit 1\n" + LIVE, "jagen\n[... 20 bytes left out ...]\nthe end\n", "no", "x" * 500),
+    ],
+)
+async def test_who_is_cut_off_at_any_event_goes_on_without_a_gap_or_a_repeat(
+    here: House, report: str
+) -> None:
+    """While it runs, when it has ended, and when the pieces are forgotten."""
+    agent, job = await begun(here)
+    look, places = here.jobs.output.since, [Place(), Place(1), Place(2)]
+    for piece in PIECES:
+        await here.jobs.output.add(agent, job.id, places[-1].offset, piece)
+        following = Following(here.store, here.broker)
+        story = following.events(job.account_id, job.id, places[-1], 30, look)
+        told = await anext(story)
+        await story.aclose()
+        assert told and told.text == piece
+        places.append(told.place)
+    await here.jobs.report(agent, job.id, "fail", report)
+    goes_on = report.startswith(LIVE) or not report
+    whole = (report or LIVE) if goes_on else LIVE + SEAM.decode() + report
+    rests: dict[Place, list[object]] = {}
+    for forgotten in (False, True):
+        for place in places:
+            rest = await told_after(here, job, place)
+            raw = whole.encode()[place.offset :].decode()
+            if not goes_on and forgotten:  # the rest of the pieces is known by the report alone
+                raw = SEAM.decode() + report
+            if not goes_on and not place.offset:
+                raw = report
+            assert "".join(told.text for told in rest) == raw
+            assert [told.event.seq for told in rest if told.event] == list(range(place.seq + 1, 4))
+            assert rest[-1].event and rest[-1].place == Place(3, len(whole.encode()))
+            for number, told in enumerate(rest, 1):
+                if told.event is None or told.place.seq == 3:
+                    rests[told.place] = in_short(rest[number:])
+        for place, expected in rests.items():
+            assert in_short(await told_after(here, job, place)) == expected
+        for _ in range(2):
+            await here.watcher.tidy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,7 +14,7 @@ from core.chat import Abilities, Reply
 from core.errors import Invalid, NotFound
 from core.model import Account, Agent, Job
 from core.notifier import Notifier
-from core.output import SEAM, Kept, last_lines, same_size
+from core.output import OWN_WORDS, SEAM, Kept, fit, last_lines, same_size
 from core.store import AddOutput, Store
 from core.store.chunks import FULL_ROW, readable, up_to
 from tests.clock import Clock
@@ -237,6 +238,77 @@ async def test_a_report_that_goes_on_otherwise_is_told_whole_after_the_pieces(
     assert (await house.jobs.output.since(ended, 0)).text == report
 
 
+OTHERWISE = "exit status 1\n漢: a … story\n"
+LIVE = "a long 漢 story\n"
+
+
+async def told_otherwise(house: House, ada: Account, web: Agent) -> Job:
+    """A job whose report does not begin as its pieces did."""
+    job = await running(house, ada, web)
+    await house.jobs.output.add(web, job.id, 0, LIVE)
+    await house.jobs.report(web, job.id, "fail", OTHERWISE)
+    return await now(house, job)
+
+
+async def forget_pieces(house: House) -> None:
+    for _ in range(2):
+        await house.watcher.tidy()
+
+
+async def test_a_place_beyond_the_pieces_is_one_in_the_report_that_follows_them(
+    house: House, ada: Account, web: Agent
+) -> None:
+    job = await told_otherwise(house, ada, web)
+    size, whole = len(LIVE.encode()), LIVE.encode() + SEAM + OTHERWISE.encode()
+    for forgotten in (False, True):
+        for offset in range(1, len(whole) + 5):
+            piece = await house.jobs.output.since(job, offset)
+            assert piece.text == whole[max(offset, size) if forgotten else offset :]
+            assert (piece.next, piece.ended) == (max(offset, len(whole)), True)
+        piece = await house.jobs.output.since(job, 0)
+        assert (piece.text, piece.next) == (OTHERWISE.encode(), len(whole))
+        await forget_pieces(house)
+    assert await count(house.store, "outputs") == 1
+
+
+async def test_pieces_that_are_forgotten_twice_leave_their_size(
+    house: House, ada: Account, web: Agent
+) -> None:
+    """Two watchers may be at it."""
+    job = await told_otherwise(house, ada, web)
+    await asyncio.gather(*(house.store.outputs.forget([job.id]) for _ in range(3)))
+    await house.store.outputs.forget([job.id])
+    assert await house.store.outputs.size(job.id) == len(LIVE.encode())
+    assert await house.store.outputs.replaced("", 10) == []
+
+
+@pytest.mark.parametrize("live", ["", LIVE])
+@pytest.mark.parametrize("truth", ["short", "halfway", LIVE + "the end", OTHERWISE])
+async def test_a_late_truth_is_told_whole_to_who_knew_what_came_before(
+    house: House, ada: Account, web: Agent, live: str, truth: str
+) -> None:
+    job = await running(house, ada, web)
+    await house.jobs.report(web, job.id, "running", "halfway")
+    if live:
+        await house.jobs.output.add(web, job.id, 0, live)
+    house.clock.move(minutes=10)
+    await house.jobs.sweep()
+    known = await house.jobs.output.since(await now(house, job), 0)
+    assert known.text.decode() == (live or "halfway")
+    assert (await house.jobs.output.since(await now(house, job), known.next)).text == b""
+    await house.jobs.report(web, job.id, "succeed", truth)
+    late, goes_on = await now(house, job), live and truth.startswith(live)
+    for _ in range(2):
+        rest = await house.jobs.output.since(late, known.next)
+        expected = truth[len(live) :] if goes_on else SEAM.decode() + truth
+        assert rest.text.decode() == expected
+        first = await house.jobs.output.since(late, 0)
+        assert first.text.decode() == truth
+        for piece in (rest, first):
+            assert (await house.jobs.output.since(late, piece.next)).text == b""
+        await forget_pieces(house)
+
+
 async def test_pieces_are_forgotten_once_the_report_has_been_here_for_a_while(
     house: House, ada: Account, web: Agent
 ) -> None:
@@ -354,9 +426,9 @@ async def test_the_outcome_is_unknown_but_what_was_said_is_told(
 
 
 def test_text_keeps_its_size_in_bytes_whatever_it_holds() -> None:
-    for text in ("a\0b", "\ud800x", "漢\udfff\0", "plain"):
+    for text in ("a\0b", "漢\0", "plain"):
         safe = same_size(text)
-        assert len(safe.encode()) == len(text.encode(errors="surrogatepass"))
+        assert len(safe.encode()) == len(text.encode())
         assert "\0" not in safe
 
 
@@ -367,6 +439,35 @@ def test_no_character_is_cut_and_no_byte_is_lost(text: str, at: int) -> None:
     assert text.startswith(head.decode())
     assert len(head) > at - 4 or head == raw
     assert len(readable(raw[at:]).encode()) == len(raw[at:])
+
+
+@given(
+    text=st.text(st.sampled_from("ab\n漢é🦌"), max_size=4000).map(lambda text: text * 3),
+    limit=st.integers(0, 3000),
+)
+def test_of_a_report_that_is_too_long_beginning_and_end_are_kept(text: str, limit: int) -> None:
+    kept, size = fit(text, limit), len(text.encode())
+    if size <= limit + OWN_WORDS:
+        assert kept == text
+        return
+    head, gap, tail = re.split(r"\n\[\.\.\. (\d+) bytes of this report left out \.\.\.\]\n", kept)
+    assert text.startswith(head) and text.endswith(tail)
+    assert len(head.encode()) + int(gap) + len(tail.encode()) == size
+    for half in (head, tail):
+        assert limit // 2 - 3 <= len(half.encode()) <= limit // 2 + 1
+
+
+@pytest.mark.parametrize("moved", range(-60, 61, 7))
+def test_a_report_that_was_cut_before_is_not_said_to_lack_less_than_it_does(moved: int) -> None:
+    """Wherever the words about the first cut fall: none of them is cut in two."""
+    head, tail = "é" * (5000 + moved), "x" * (10_000 - 2 * moved)
+    kept = fit(head + "\n[... 300000 bytes left out ...]\n" + tail, 17_000)
+    before, _, after = kept.partition("\n[... ")
+    words, _, after = after.partition(" ...]\n")
+    assert head.startswith(before) and tail.endswith(after)
+    assert words.endswith(
+        " bytes of this report left out; it said that it lacked 300000 bytes of the output"
+    )
 
 
 def test_a_tail_begins_with_a_line_where_one_is_near() -> None:

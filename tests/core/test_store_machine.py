@@ -25,7 +25,7 @@ from sqlalchemy import delete, select
 from core import schema
 from core.errors import SkadiError
 from core.model import MOVES, Job, JobStatus, Mover
-from core.store import AddJob, Batch, MoveJob, Postponed, Store
+from core.store import AddJob, AddOutput, Batch, CancelJob, Change, MoveJob, Postponed, Store
 from tests.clock import Clock
 from tests.core.parts import (
     CANCELED,
@@ -39,7 +39,7 @@ from tests.core.parts import (
     SUCCEEDED,
     a_job,
 )
-from tests.core.plain_model import Event, Fact, Notice, Plain, PlainJob, agree, merges
+from tests.core.plain_model import Deed, Event, Fact, Notice, Plain, PlainJob, agree, heard, merges
 
 T = TypeVar("T")
 
@@ -50,8 +50,8 @@ LIFE = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-LATE_ENDS = {(EXPIRED, SUCCEEDED), (EXPIRED, FAILED)}
-TABLES = ("jobs", "results", "events", "deliveries", "messages", "announcements")
+LATE_ENDS = {(EXPIRED, SUCCEEDED), (EXPIRED, FAILED), (EXPIRED, CANCELED)}
+TABLES = ("jobs", "results", "outputs", "events", "deliveries", "messages", "announcements")
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,9 @@ journals = st.sampled_from(["", "one", "one", "two"])
 keys = st.sampled_from([None, None, "k" * 64, "l" * 64, "K" * 64])
 texts = st.sampled_from(["", "half", "half ", "Half", "é🦌" * 1500, "\\'\"%s %(x)s :x ?;--\r\n\t"])
 ends = st.sampled_from([SUCCEEDED, FAILED, CANCELED])
+sayings = st.sampled_from(["", "half", "é🦌", "half é🦌", "x" * 3000, "é🦌" * 1500])
+offsets = st.sampled_from([0, 0, 0, 2, 4, 5, 6, 3000])
+limits = st.sampled_from([5, 4500, 1 << 20, 1 << 20])
 
 
 def moves(
@@ -95,12 +98,13 @@ stops = moves(st.just(CANCELED), "account", accounts) | moves(
 )
 returns = moves(st.just(QUEUING), "server", agents, journal=journals)
 watching = moves(st.sampled_from([QUEUING, EXPIRED, CANCELED]), "watcher", st.none())
-anything = st.lists(
-    wishes | claims | claims | progress | reports | stops | returns | watching, max_size=3
-)
+cancels = st.builds(CancelJob, jobs, accounts)
+pieces = st.builds(AddOutput, jobs, agents, offsets, sayings, limits, st.booleans())
+deeds = claims | claims | progress | reports | stops | returns | watching | cancels | pieces
+anything = st.lists(wishes | deeds, max_size=3)
 
 
-STEPS: dict[str, Callable[[str, str], MoveJob | None]] = {
+STEPS: dict[str, Callable[[str, str], Deed | None]] = {
     "claim": lambda job, journal: MoveJob(job, SENT, "agent", "agent-1", journal=journal),
     "again": lambda job, journal: MoveJob(
         job, SENT, "agent", "agent-1", journal=journal, again=True
@@ -113,7 +117,14 @@ STEPS: dict[str, Callable[[str, str], MoveJob | None]] = {
     "succeed": lambda job, _: MoveJob(job, SUCCEEDED, "agent", "agent-1", "all"),
     "fail": lambda job, _: MoveJob(job, FAILED, "agent", "agent-1", ""),
     "stopped": lambda job, _: MoveJob(job, CANCELED, "agent", "agent-1", "stopped"),
-    "cancel": lambda job, _: MoveJob(job, CANCELED, "account", "ada"),
+    "lost": lambda job, journal: MoveJob(
+        job, CANCELED, "agent", "agent-1", "unbegun", journal, again=True
+    ),
+    "cancel": lambda job, _: CancelJob(job, "ada"),
+    "cancel at once": lambda job, _: MoveJob(job, CANCELED, "account", "ada"),
+    "say": lambda job, _: AddOutput(job, "agent-1", 0, "half é🦌", 1 << 20, seen=True),
+    "say more": lambda job, _: AddOutput(job, "agent-1", 5, "é🦌" * 900, 4500),
+    "say much": lambda job, _: AddOutput(job, "agent-1", 0, "x" * 5000, 1 << 20, seen=True),
     "give up": lambda job, _: MoveJob(job, EXPIRED, "system", None),
     "expire": lambda job, _: MoveJob(job, EXPIRED, "watcher", None),
     "give back": lambda job, journal: MoveJob(job, QUEUING, "server", "agent-1", journal=journal),
@@ -171,9 +182,46 @@ class Life(RuleBasedStateMachine):
     def submit_repeatedly(self, wish: Wish, times: int) -> Any:
         return self.do([wish] * times)
 
-    @rule(move=claims | progress | reports | stops | watching, second=st.booleans())
-    def move(self, move: MoveJob, second: bool) -> None:
-        self.step(move, second)
+    @rule(
+        deed=claims | progress | reports | stops | watching | cancels | pieces,
+        second=st.booleans(),
+    )
+    def do_one_thing(self, deed: Deed, second: bool) -> None:
+        self.step(deed, second)
+
+    @rule(
+        target=jobs,
+        wish=wishes,
+        journal=journals,
+        steps=st.lists(st.sampled_from(sorted(STEPS)), min_size=2, max_size=5),
+        elsewhere=st.sampled_from(["cancel", "say", "progress", "renew", "wait"]),
+    )
+    def do_all_in_one_batch(
+        self, wish: Wish, journal: str, steps: list[str], elsewhere: str
+    ) -> Any:
+        """What an agent says, its end, and the wish to have it stopped arrive together."""
+        made = self.do([wish])
+        for job in made.values:
+            self.do([MoveJob(job, SENT, "agent", "agent-1", journal=journal)])
+            first, other = [
+                [deed for name in names if (deed := STEPS[name](job, journal))]
+                for names in (steps, [elsewhere])
+            ]
+            self.do(first, other)
+        return made
+
+    @rule(
+        target=jobs,
+        wish=wishes,
+        names=st.permutations(["say", "say more", "cancel", "claim", "lost"]),
+    )
+    def call_off(self, wish: Wish, names: list[str]) -> Any:
+        """Before it is handed out, before its agent has it, while it runs, when it was lost."""
+        made = self.do([wish])
+        for job in made.values:
+            for name in (*names, "again", "give back", "progress", "cancel", "stopped"):
+                self.step(STEPS[name](job, "one"), second=False)
+        return made
 
     @rule(target=jobs, wish=wishes, journal=journals, steps=st.lists(steps, min_size=2, max_size=6))
     def live(self, wish: Wish, journal: str, steps: list[tuple[str, bool]]) -> Any:
@@ -205,11 +253,11 @@ class Life(RuleBasedStateMachine):
                 self.step(claim, second=journal == "two")
         return made
 
-    def step(self, move: MoveJob | None, second: bool) -> None:
-        if move is None:
+    def step(self, deed: Deed | None, second: bool) -> None:
+        if deed is None:
             self.clock.move(minutes=6)
         else:
-            self.do(*([], [move]) if second else ([move], []))
+            self.do(*([], [deed]) if second else ([deed], []))
 
     @rule(wish=wishes, minutes=st.sampled_from([4, 9]), target=jobs)
     def renew_elsewhere_and_look(self, wish: Wish, minutes: int) -> Any:
@@ -230,7 +278,7 @@ class Life(RuleBasedStateMachine):
         self.do([claim, back])
 
     @rule(target=jobs, left=anything, right=anything)
-    def much_at_once(self, left: list[Wish | MoveJob], right: list[Wish | MoveJob]) -> Any:
+    def much_at_once(self, left: list[Wish | Deed], right: list[Wish | Deed]) -> Any:
         return self.do(left, right)
 
     @rule(minutes=st.sampled_from([1, 3, 5, 10, 11]))
@@ -278,7 +326,7 @@ class Life(RuleBasedStateMachine):
             self.plain.keys[key] = ""
 
     @rule(job=jobs, meanwhile=anything, target=jobs)
-    def tell(self, job: str, meanwhile: list[Wish | MoveJob]) -> Any:
+    def tell(self, job: str, meanwhile: list[Wish | Deed]) -> Any:
         """Somebody is told how things stand, and perhaps they change under the teller's hands."""
         notice, store = self.plain.jobs[job].notice, self.stores[0].deliveries
         if notice is None:
@@ -289,6 +337,7 @@ class Life(RuleBasedStateMachine):
         if held is None:
             return multiple()
         before = self.plain.jobs[job]
+        self.plain.jobs[job] = replace(before, notice=replace(notice, held=True))
         made = self.do(meanwhile)
         final = before.status.final
         told = store.told(
@@ -297,9 +346,11 @@ class Life(RuleBasedStateMachine):
         unchanged = self.run(told)
         known = self.plain.jobs[job]
         assert unchanged == (known.seq == before.seq)
-        if unchanged:
-            notice = Notice(None, "told" if final else "open")
-            self.plain.jobs[job] = replace(known, notice=notice)
+        assert known.notice
+        after = replace(known.notice, held=False)
+        if unchanged and (final or after.due_at == notice.due_at):
+            after = Notice(None, "told" if final else "open")
+        self.plain.jobs[job] = replace(known, notice=after)
         return made
 
     async def find_deliveries(self, job_id: str) -> list[str]:
@@ -315,7 +366,7 @@ class Life(RuleBasedStateMachine):
         self.stores[which] = self.run(self.open())
 
     @rule(target=jobs, wishes=anything)
-    def leave_before_the_answer(self, wishes: list[Wish | MoveJob]) -> Any:
+    def leave_before_the_answer(self, wishes: list[Wish | Deed]) -> Any:
         """Who asked is gone; what was asked for is done all the same."""
         facts = self.facts(wishes)
         self.run(self.ask_and_leave(facts))
@@ -334,7 +385,7 @@ class Life(RuleBasedStateMachine):
 
     # How it is done, and what the model says to it
 
-    def do(self, left: Iterable[Wish | MoveJob], right: Iterable[Wish | MoveJob] = ()) -> Any:
+    def do(self, left: Iterable[Wish | Deed], right: Iterable[Wish | Deed] = ()) -> Any:
         """Each side is one process's facts, all at once; some order of them must explain it all."""
         ours, theirs = self.facts(left), self.facts(right)
         seen = self.run(self.ask_all(ours, theirs))
@@ -353,7 +404,7 @@ class Life(RuleBasedStateMachine):
                 return self.known(facts)
         raise AssertionError(f"no order explains {list(zip(facts, seen, strict=True))}: {expected}")
 
-    def facts(self, wishes: Iterable[Wish | MoveJob]) -> list[Fact]:
+    def facts(self, wishes: Iterable[Wish | Deed]) -> list[Fact]:
         now = self.clock()
         return [wish.fact(now) if isinstance(wish, Wish) else wish for wish in wishes]
 
@@ -376,16 +427,25 @@ class Life(RuleBasedStateMachine):
 
     async def ask(self, store: Store, fact: Fact) -> str:
         """What came of a fact, in the words of the model."""
-        adding = isinstance(fact, AddJob)
         try:
-            change = await (
-                store.jobs.add(fact) if isinstance(fact, AddJob) else store.jobs.move(fact)
-            )
+            change = await self.enter(store, fact)
         except SkadiError as refusal:
             return refusal.code
+        if isinstance(fact, AddOutput):
+            return heard(change.changed, change.have, change.full)
         if change.changed:
             return f"made {change.job.seq}"
-        return f"repeat {change.job.id}" if adding else "renewed"
+        return f"repeat {change.job.id}" if isinstance(fact, AddJob) else "renewed"
+
+    async def enter(self, store: Store, fact: Fact) -> Change:
+        match fact:
+            case AddJob():
+                return await store.jobs.add(fact)
+            case CancelJob():
+                return await store.jobs.cancel(fact)
+            case AddOutput():
+                return await store.outputs.add(fact)
+        return await store.jobs.move(fact)
 
     async def read(self) -> dict[str, PlainJob]:
         """All that stands in the database about jobs, in the words of the model."""
@@ -396,13 +456,23 @@ class Life(RuleBasedStateMachine):
 
             texts = {row.job_id: row.text for row in await rows(schema.results)}
             notices = {
-                row.job_id: Notice(row.due_at, row.state) for row in await rows(schema.deliveries)
+                row.job_id: Notice(row.due_at, row.state, row.lease != "")
+                for row in await rows(schema.deliveries)
             }
+            output: dict[str, bytes] = defaultdict(bytes)
+            for row in sorted(await rows(schema.outputs), key=lambda row: row.start):
+                said = row.text.encode()
+                assert (row.start, row.size) == (len(output[row.job_id]), len(said))
+                output[row.job_id] += said
             events: dict[str, list[Any]] = defaultdict(list)
             for event in sorted(await rows(schema.events), key=lambda row: row.seq):
                 events[event.job_id].append(event)
             return {
-                row.id: to_plain(row, events[row.id], texts.get(row.id), notices.get(row.id))
+                row.id: replace(
+                    to_plain(row, events[row.id], texts.get(row.id)),
+                    notice=notices.get(row.id),
+                    output=output[row.id],
+                )
                 for row in await rows(schema.jobs)
             }
 
@@ -448,7 +518,7 @@ class Life(RuleBasedStateMachine):
         assert self.run(read()) == self.plain.keys
 
 
-def to_plain(row: Any, events: Sequence[Any], text: str | None, notice: Notice | None) -> PlainJob:
+def to_plain(row: Any, events: Sequence[Any], text: str | None) -> PlainJob:
     assert row.seq == len(events)
     assert row.status == events[-1].status
     return PlainJob(
@@ -459,7 +529,7 @@ def to_plain(row: Any, events: Sequence[Any], text: str | None, notice: Notice |
         row.journal,
         row.sent_at is not None,
         text or "",
-        notice,
+        asked=row.cancel_asked_at,
     )
 
 

@@ -105,6 +105,7 @@ async def test_a_path_that_leads_nowhere_says_so_in_json(house: House, path: str
         ("DELETE", "/agent/job", {"get", "head"}),
         ("POST", "/agent/job", {"get", "head"}),
         ("GET", "/sys/jobs", {"post"}),
+        ("DELETE", "/api/jobs", {"get", "head", "post"}),
         ("GET", "/agent/jobs/0123456789abcdefghij/succeed", {"put"}),
     ],
 )

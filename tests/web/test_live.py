@@ -17,10 +17,12 @@ from bots.bot import Bot
 from core.chat import Abilities, Message, Thread
 from core.messages import Messages
 from core.model import Job, JobStatus
+from core.output import SEAM
 from tests.agent.daemon import Daemon
 from tests.web.conftest import LISTENING, House, Machine
 from tests.web.test_polls import SOON, held
-from tests.web.wire import Said, until
+from tests.web.test_waiting import read_all
+from tests.web.wire import Said, request, until
 
 MENU = """\
 kill_grace: 300ms
@@ -30,6 +32,8 @@ shortcuts:
     cmd: . {home}/long.sh
   - short: count
     cmd: for n in 1 2 3 4 5 6; do echo "line $n"; sleep 0.5; done
+  - short: flood
+    cmd: yes | head -c 1500000; echo "FATAL disk full"; exit 3
 """
 LONG = """\
 trap '' TERM
@@ -233,11 +237,42 @@ async def test_output_that_makes_no_sense_is_refused(house: House) -> None:
     job = await claimed(house, web)
     for offset in (-1, "0", None, True, 1.5, 10**12):
         assert (await say(house, web, job, offset, "x")).error == (400, "InvalidInput")
-    assert (await say(house, web, job, 0, 5)).error == (400, "InvalidInput")
+    for text in (5, "\ud800"):
+        assert (await say(house, web, job, 0, text)).error == (400, "InvalidInput")
     assert (await say(house, other, job, 0, "x")).error == (404, "NotFound")
     assert (await say(house, web, job, 0, "x" * (2 << 20))).error == (413, "TooLarge")
     for query in ("?offset=-1", "?offset=x", "?offset=99999999999", "?wait=x", "?wait=-1"):
         assert (await read(house, job, query)).error == (400, "InvalidInput")
+
+
+async def events(house: House, job: Job, after: str = "") -> list[tuple[str, str]]:
+    """Of a job that has ended: the id of each event and the text that it brings."""
+    path, token = f"/api/jobs/{job.id}/events", await house.account_token()
+    async with house.line() as line:
+        said = await line.ask(request("GET", path, token, Last_Event_ID=after))
+        if said.status == 204:
+            return []
+        return [(id, data.get("text", "")) async for _, id, data in read_all(line)]
+
+
+async def test_a_report_unlike_the_pieces_is_told_once(house: House) -> None:
+    web = await house.enrol("web-1")
+    job = await claimed(house, web)
+    live, result = "line one\nline two\n", "exit 1\nline one\nline two\nmore"
+    await say(house, web, job, 0, live)
+    await house.ask("PUT", f"/agent/jobs/{job.id}/fail", web.token, {"result": result})
+    report = SEAM.decode() + result
+    end = f"{len((live + report).encode())}"
+    for _ in range(2):
+        assert await events(house, job, "2.18") == [(f"2.{end}", report), (f"3.{end}", "")]
+        assert await events(house, job, f"2.{end}") == [(f"3.{end}", "")]
+        assert await events(house, job, f"3.{end}") == []
+        assert [text for _, text in await events(house, job)] == ["", "", result, ""]
+        for offset, text in (("18", report), (end, ""), ("0", result)):
+            said = await read(house, job, f"?offset={offset}")
+            assert (said.body.decode(), said.headers["skadi-next-offset"]) == (text, end)
+        for _ in range(2):
+            await house.watcher.tidy()
 
 
 async def test_a_stranger_reads_no_output(house: House) -> None:
@@ -350,3 +385,13 @@ async def test_what_a_command_prints_can_be_followed_without_a_gap(
             break
     assert told == b"".join(b"line %d\n" % n for n in range(1, 7))
     assert pieces > 1
+
+
+async def test_the_end_of_a_flood_is_known(daemon: tuple[House, Machine]) -> None:
+    house, web = daemon
+    job = await house.submit(web, "flood")
+    await until(lambda: house.has_come(job, JobStatus.FAILED))
+    result = (await house.job(job)).result
+    assert result.startswith("y\ny\n")
+    assert result.endswith("y\nFATAL disk full\nexit status 3")
+    assert result.count(" left out") == 1

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -92,7 +93,9 @@ async def test_what_goes_on_after_the_wait_is_told_as_going_on(house: House) -> 
     assert (said.status, said.json["status"]) == (202, "sent")
 
 
-@pytest.mark.parametrize("wait", ["3600.1", "99999", "-1", "soon", "", "nan", "inf"])
+@pytest.mark.parametrize(
+    "wait", ["3600.1", "99999", "-1", "soon", "", "nan", "inf", "1_0", "%205", "1e3"]
+)
 async def test_a_wait_beyond_the_bound_is_refused_before_anything_is_done(
     house: House, wait: str
 ) -> None:
@@ -213,6 +216,18 @@ async def test_a_token_that_was_revoked_meanwhile_reads_nothing(quiet_house: Hou
             assert [event async for event in told] == []
             await end(house, web)
             assert (await call).error == (401, "Unauthorized")
+
+
+async def test_a_token_that_expired_meanwhile_still_learns_what_it_waited_for(house: House) -> None:
+    web = await house.enrol("web-1")
+    soon = house.clock() + timedelta(minutes=1)
+    _, ci = await house.accounts.add_token("account", house.owner.id, "ci", soon)
+    async with waiting(house, "POST", "/api/jobs?wait=30", ci, BODY) as call:
+        house.clock.move(minutes=2)
+        job_id = await end(house, web)
+        said = await call
+    assert (said.status, said.json["id"]) == (200, job_id)
+    assert (await house.ask("GET", f"/api/jobs/{job_id}", ci)).error == (401, "Unauthorized")
 
 
 # The stream of events.
@@ -454,6 +469,17 @@ async def test_a_token_does_what_its_scopes_say_and_no_more(house: House) -> Non
                 else:
                     assert said.error == (403, "Forbidden")
                     assert any(f"the scope {name}" in said.json["message"] for name in needed)
+
+
+async def test_who_may_only_cancel_is_not_told_what_others_run(house: House) -> None:
+    web = await house.enrol("web-1")
+    job = await house.submit(web)
+    said = await house.ask("POST", f"/api/jobs/{job.id}/cancel", await scoped(house, "cancel"))
+    assert (said.json["status"], said.json["message"], said.json["callback"]) == (
+        "canceled",
+        "",
+        "",
+    )
 
 
 async def test_a_token_without_scopes_does_everything(house: House) -> None:
