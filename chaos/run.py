@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
+from chaos.callers import TOO_LONG, Callers, Manner, Wanted, want
 from chaos.director import Director
-from chaos.plan import draw
+from chaos.plan import NEW, draw
 from chaos.town import AGENTS, LEASE, WiredTown
 from chaos.verdict import Verdict, judge
 from chaos.wire import Exchange
 from tests.crash.books import END, Books, read
-from tests.crash.traffic import Traffic, Wish, wish
+from tests.crash.traffic import Traffic
 from tests.servers import MariaDB, Redis
 
 BY_MAIL = 0.1
+CANCELED = 0.02
+"""The share of what callers want stopped once it has begun."""
 RATE = 200.0
 """Jobs a second that are submitted while the agents keep up."""
 AHEAD = 20, 150
@@ -82,15 +85,22 @@ def run(folder: Path, maria: MariaDB, redis: Redis, jobs: int, seed: int, say: S
             town.close()
 
 
-def wishes(jobs: int) -> list[Wish]:
-    """For all agents in turn; every eighth works for half a second, some mails ask for a delay."""
-    names, letters = cycle(AGENTS), int(jobs * BY_MAIL)
-    words = cycle(["run {}"] * 7 + ["rest {} 0.5"])
-    delays = cycle(["", "", "1s"])
-    by_mail = [
-        wish(next(names), next(words), by_mail=True, delay=next(delays)) for _ in range(letters)
+def wishes(jobs: int) -> list[Wanted]:
+    """For all agents in turn; every eighth works for half a second, some mails ask for a delay, some
+    programs wait for the end. What is to be canceled is spread among the rest."""
+    letters, stopped = int(jobs * BY_MAIL), int(jobs * CANCELED)
+    names, words = cycle(AGENTS), cycle(["run {}"] * 7 + ["rest {} 0.5"])
+    delays, manners = cycle(["", "", "1s"]), cycle([Manner.PLAIN] * 6 + [Manner.WAITS])
+    fickle = cycle(NEW)
+    made = [
+        want(next(names), next(words), by_mail=True, delay=next(delays)) for _ in range(letters)
     ]
-    return by_mail + [wish(next(names), next(words)) for _ in range(jobs - letters)]
+    for turn in range(jobs - letters):
+        if turn * stopped // (jobs - letters) < (turn + 1) * stopped // (jobs - letters):
+            made.append(want(next(fickle), TOO_LONG, Manner.CANCELS))
+        else:
+            made.append(want(next(names), next(words), next(manners)))
+    return made
 
 
 class Run:
@@ -105,7 +115,7 @@ class Run:
         self._start = time.monotonic()
 
     def perform(self) -> Outcome:
-        traffic = Traffic(
+        traffic = Callers(
             *(self._town, self._wanted, RATE),
             persistence=PATIENCE,
             before_each=self._hold_back,
@@ -171,7 +181,7 @@ class Run:
         deadline = time.monotonic() + LATEST
         while True:
             books = read(self._town)
-            verdict = judge(books, self._wanted, self._town.ended)
+            verdict = judge(books, self._wanted, self._town.ended, self._director.struck)
             if verdict.good or time.monotonic() > deadline:
                 return books, verdict
             time.sleep(1)

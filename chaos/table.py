@@ -16,7 +16,7 @@ MEANINGS = {
     JobStatus.SUCCEEDED: "",
     JobStatus.FAILED: "interrupted, as its agent was killed at work",
     JobStatus.EXPIRED: "outcome unknown, and said so",
-    JobStatus.CANCELED: "",
+    JobStatus.CANCELED: "as a caller wanted",
 }
 
 

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import shlex
 import sys
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Protocol
 
+import httpx
 import orjson
 import typer
 
 from cli.desk import REFUSED, Json, duration, program
 from cli.local import Local
-from cli.remote import Remote
-from core.errors import SettingsError, SkadiError
+from cli.remote import Remote, Unreached
+from core.errors import SettingsError, SkadiError, Unavailable
 
 STATUS = {"succeeded": 0, "failed": 1, "expired": 3, "canceled": 4}
 """The exit status for each end; 2 is misuse."""
 GOES_ON = 5
 INTERRUPTED = 130
+LONGEST_KEY = 255
 STATES = {
     "delayed": "waits for its time",
     "queuing": "waits for {agent}",
@@ -38,7 +44,13 @@ PASS_ON = {"ignore_unknown_options": True}
 Fields = dict[str, Any]
 
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Its name or alias.")]
-Words = Annotated[list[str], typer.Argument(metavar="COMMAND", help="What it is to run.")]
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="COMMAND",
+        help="What it is to run: one word as it is, of several each quoted as the shell had it.",
+    ),
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 Wait = Annotated[
     str | None,
@@ -49,9 +61,18 @@ Secret = Annotated[
     str, typer.Option(envvar="SKADI_TOKEN", help="The account's token for that server.")
 ]
 Owner = Annotated[str, typer.Option(metavar="ACCOUNT", help="Whose agent, where it is done here.")]
+Key = Annotated[
+    str,
+    typer.Option(
+        metavar="KEY",
+        help="With the same key it is the same job, however often it is said (--url).",
+    ),
+]
 
 
 class Skadi(Protocol):
+    """`submit` raises Unavailable where there may be a job all the same."""
+
     async def submit(self, agent: str, command: str) -> Fields: ...
     async def job(self, job_id: str) -> Fields: ...
     def events(self, job_id: str) -> AsyncIterator[Fields]: ...
@@ -85,16 +106,18 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which Skadi is meant: the one at `url`, else that of these settings."""
+    """Which Skadi is meant: the one at `url`, else that of these settings. `key`: by which it knows
+    that something was said before."""
 
     url: str
     token: str
     account: str = ""
+    key: str = ""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Skadi]:
         if self.url:
-            remote = Remote(self.url, self.token)
+            remote = Remote(self.url, self.token, self.key)
             try:
                 yield remote
             finally:
@@ -117,14 +140,15 @@ def submit(
     url: Url = "",
     token: Secret = "",
     account: Owner = "",
+    key: Key = "",
 ) -> None:
     """Let an agent run something. With --wait the exit status follows the job: 0 succeeded, 1 failed
-    (or refused), 3 expired, 4 canceled, 5 still going after the wait.
+    (or refused), 3 expired, 4 canceled, 5 still going after the wait, or nobody knows.
 
-    Its output is on standard output. Ctrl-C leaves the job as it is."""
+    Its output is on standard output, in UTF-8. Ctrl-C leaves the job as it is."""
     run = Run(seconds_of(wait), json)
-    place = choose(url, token, account)
-    finish(place, run, lambda skadi: run.submit(skadi, agent, " ".join(command)))
+    place = choose(url, token, account, key)
+    finish(place, run, lambda skadi: run.submit(skadi, agent, command_of(command)))
 
 
 def follow(
@@ -135,6 +159,12 @@ def follow(
     finish(choose(url, token), run, lambda skadi: run.follow(skadi, job))
 
 
+def command_of(words: Sequence[str]) -> str:
+    """The shell took the quotes of several words, so they get theirs back; a single one is a command
+    already."""
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
 @dataclass(slots=True)
 class Run:
     """One job of ours. `seconds`: how long to wait, None as long as it takes, 0 not at all."""
@@ -143,10 +173,18 @@ class Run:
     as_json: bool
     job_id: str = ""
     screen: Screen = field(default_factory=Screen)
+    found: bool = False
+    """Whether there is this job."""
+    unheard: bool = False
+    """Whether there may be one of which we do not know the id."""
 
     async def submit(self, skadi: Skadi, agent: str, command: str) -> int:
-        job = await skadi.submit(agent, command)
-        self.job_id = job["id"]
+        try:
+            job = await skadi.submit(agent, command)
+        except Unavailable as error:
+            self.unheard = not isinstance(error, Unreached)
+            raise
+        self.job_id, self.found = job["id"], True
         if self.seconds == 0:
             self.tell(job, f"Job {self.job_id} is on its way to {job['agent_name']}.")
             return 0
@@ -156,6 +194,7 @@ class Run:
         try:
             async with asyncio.timeout(self.seconds):
                 async for event in skadi.events(job_id):
+                    self.found = True
                     self.screen.show(event)
         except TimeoutError:
             self.screen.say(f"Job {job_id} is still going.")
@@ -168,9 +207,17 @@ class Run:
             print(orjson.dumps(job, option=orjson.OPT_INDENT_2).decode())
         elif words:
             print(words, end="" if words.endswith("\n") else "\n")
+        sys.stdout.flush()
+
+    def may_exist(self, code: str) -> bool:
+        """Whether there may be a job that goes its own way, after an error of this code."""
+        if self.job_id:
+            return self.found or code != "JobNotFound"
+        return self.unheard
 
 
 def finish(place: Place, run: Run, deed: Callable[[Skadi], Awaitable[int]]) -> None:
+    speak_utf8()
     try:
         status = asyncio.run(attempt(place, deed))
     except KeyboardInterrupt:
@@ -178,9 +225,15 @@ def finish(place: Place, run: Run, deed: Callable[[Skadi], Awaitable[int]]) -> N
             print(f"\nJob {run.job_id} goes on. {how_to_go_on(place, run)}", file=sys.stderr)
         status = INTERRUPTED
     except SkadiError as error:
-        status = refuse(run, error.code, error.message)
+        status = refuse(place, run, error.code, error.message)
     except SettingsError as error:
-        status = refuse(run, "Settings", str(error))
+        status = refuse(place, run, "Settings", str(error))
+    except BrokenPipeError:
+        status = leave_quietly()
+    except Exception as error:
+        if not run.may_exist("Error"):
+            raise
+        status = refuse(place, run, "Error", f"{type(error).__name__}: {error}")
     raise typer.Exit(status)
 
 
@@ -189,28 +242,68 @@ async def attempt(place: Place, deed: Callable[[Skadi], Awaitable[int]]) -> int:
         return await deed(skadi)
 
 
-def refuse(run: Run, code: str, message: str) -> int:
+def speak_utf8() -> None:
+    """Output is what a command said, and a runner's locale is no reason to lose it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def leave_quietly() -> int:
+    """Nobody reads on; nor may Python's own last flush fail, as it would set a status of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return GOES_ON
+
+
+def refuse(place: Place, run: Run, code: str, message: str) -> int:
     """Refused before there was a job: it failed. After that nobody knows: it goes on, for all we know."""
+    goes_on = run.may_exist(code)
     if run.as_json:
-        print(orjson.dumps({"error": code, "message": message}).decode())
+        known = {"job": run.job_id} if goes_on and run.job_id else {}
+        print(orjson.dumps({"error": code, "message": message} | known).decode())
     else:
         print(message, file=sys.stderr)
-    return GOES_ON if run.job_id and code == "Unavailable" else REFUSED
+    if goes_on:
+        print(f"What becomes of it is not known. {how_to_go_on(place, run)}", file=sys.stderr)
+    return GOES_ON if goes_on else REFUSED
 
 
 def how_to_go_on(place: Place, run: Run) -> str:
+    if not run.job_id:
+        return f"With --key {shlex.quote(place.key)} the same call finds the job, if there is one."
     there = f" --url {place.url}" if place.url else ""
     return f"To follow it: python app.py follow {run.job_id}{there}"
 
 
-def choose(url: str, token: str, account: str = "") -> Place:
-    if url and not url.startswith(("http://", "https://")):
+def choose(url: str, token: str, account: str = "", key: str = "") -> Place:
+    """What is wrong with a token is said without it: runners keep what we print."""
+    url, token = url.strip(), token.strip()
+    if url and not is_address(url):
         raise typer.BadParameter("a server's address begins with http:// or https://")
     if url and not token:
         raise typer.BadParameter("a server wants a token: set SKADI_TOKEN")
+    if url and not is_plain(token):
+        raise typer.BadParameter("the token holds what no token does: copy it again")
     if url and account:
         raise typer.BadParameter("a token speaks for its own account; leave --account out")
-    return Place(url.rstrip("/"), token, account)
+    if key and not url:
+        raise typer.BadParameter("a key is for a server: say which with --url or SKADI_URL")
+    if len(key) > LONGEST_KEY or (key and not is_plain(key)):
+        raise typer.BadParameter(f"a key has up to {LONGEST_KEY} ASCII characters, no spaces")
+    return Place(url.rstrip("/"), token, account, key or uuid.uuid4().hex)
+
+
+def is_plain(text: str) -> bool:
+    """Whether it is visible ASCII, as a header can hold it."""
+    return all("!" <= character <= "~" for character in text)
+
+
+def is_address(url: str) -> bool:
+    try:
+        read = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return read.scheme in ("http", "https") and bool(read.host)
 
 
 def seconds_of(wait: str | None) -> float | None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from core.model import JobStatus
 from core.store import AddJob, AddOutput, CancelJob, MoveJob
-from tests.core.parts import DELAYED, EXPIRED, FAILED, QUEUING, RUNNING, SENT, SUCCEEDED
+from tests.core.parts import DELAYED, EXPIRED, QUEUING, RUNNING, SENT
 
 CANCELED = JobStatus.CANCELED
 LEASE = timedelta(minutes=10)
@@ -152,6 +152,8 @@ class Plain:
             return self._make(replace(job, result=text or job.result), move, now, now + LEASE)
         if job.status not in (*HELD, EXPIRED):
             return "JobFinished"
+        if move.to is CANCELED and move.again and not (job.asked and is_lost(job, move)):
+            return "JobRunning" if job.status in HELD else "JobFinished"
         return self._make(replace(job, result=text), move, now)
 
     def _give_back(self, job: PlainJob, move: MoveJob, now: datetime) -> str:

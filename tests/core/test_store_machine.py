@@ -46,7 +46,7 @@ T = TypeVar("T")
 # Without `derandomize`: Hypothesis's own profile for CI sets it, elsewhere each run looks further.
 LIFE = settings(
     max_examples=50,
-    stateful_step_count=15,
+    stateful_step_count=12,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -208,6 +208,29 @@ class Life(RuleBasedStateMachine):
                 for names in (steps, [elsewhere])
             ]
             self.do(first, other)
+        return made
+
+    @rule(
+        target=jobs,
+        journal=journals,
+        told=st.booleans(),
+        sayings=st.lists(
+            st.tuples(sayings, st.booleans(), st.sampled_from([0, 30, 60])), max_size=4
+        ),
+    )
+    def say_much_while_it_runs(
+        self, journal: str, told: bool, sayings: list[tuple[str, bool, int]]
+    ) -> Any:
+        """Its owner, who may be up to date, sees what is said; the lease is kept young."""
+        made = self.do([Wish("ada", delayed=False, key=None, heard=True)])
+        for job in made.values:
+            self.do([MoveJob(job, SENT, "agent", "agent-1", journal=journal)])
+            if told:
+                self.tell(job, [])
+            for text, seen, seconds in sayings:
+                self.clock.move(seconds=seconds)
+                have = len(self.plain.jobs[job].output)
+                self.do([AddOutput(job, "agent-1", have, text, 1 << 20, seen)])
         return made
 
     @rule(

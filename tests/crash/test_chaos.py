@@ -2,19 +2,26 @@
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from email.message import EmailMessage
+from itertools import cycle
+from mailbox import Maildir
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaos.__main__ import main
-from chaos.plan import KINDS, Way, draw
-from chaos.run import run
+from chaos.callers import Manner, Wanted
+from chaos.plan import KINDS, NEW, Way, draw
+from chaos.run import run, wishes
 from chaos.table import report
-from chaos.verdict import judge
+from chaos.town import AGENTS, TWINS
+from chaos.verdict import Verdict, judge
 from chaos.wire import Exchange, Wire
 from core.model import JobStatus
-from tests.crash.books import Books, Record
-from tests.crash.traffic import Wish
+from tests.crash.books import OWNER, Books, Record, read_letters
 from tests.servers import LOOPBACK, MariaDB, Redis
 
 JOBS = 300
@@ -33,6 +40,7 @@ def test_no_job_is_lost_doubled_or_untold_whatever_dies(
     assert outcome.cuts, found
     # Agents that were killed had a few at work; all others did what they were told.
     assert outcome.verdict.ended[JobStatus.SUCCEEDED] >= 0.8 * JOBS, found
+    assert outcome.verdict.ended[JobStatus.CANCELED], found
 
 
 # The plan.
@@ -121,25 +129,45 @@ def test_a_server_that_is_away_ends_the_call(wire: Wire, far: socket.socket) -> 
 
 # The verdict.
 
-S, F = JobStatus.SUCCEEDED, JobStatus.FAILED
-PATH = (JobStatus.QUEUING, JobStatus.SENT, S)
+D, Q, SENT, RUN = JobStatus.DELAYED, JobStatus.QUEUING, JobStatus.SENT, JobStatus.RUNNING
+S, F, X, C = JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.EXPIRED, JobStatus.CANCELED
+STRUCK = dict.fromkeys(KINDS, 1)
+MANY = 1000
 
 
-def record(status: JobStatus = S, path: tuple[JobStatus, ...] = PATH) -> Record:
-    return Record("id", status, len(path), range(1, len(path) + 1), path, told=True)
+def record(*path: JobStatus, told: bool = True, result: str = "") -> Record:
+    path = path or (Q, SENT, S)
+    return Record("id", path[-1], len(path), range(1, len(path) + 1), path, told, result)
+
+
+INTERRUPTED = record(Q, SENT, F, result="interrupted: the agent stopped")
 
 
 def wrongs(
     *records: Record,
     runs: int = 1,
-    ends: frozenset[str] = frozenset({"Succeeded"}),
-    yes: bool = True,
-    tries: int = 1,
+    said: Collection[str] = ("Succeeded",),
     ended: str = "web-1",
+    unsaid: int = 0,
+    strangers: Collection[str] = (),
+    struck: Mapping[str, int] = STRUCK,
+    **wish: Any,
 ) -> set[str]:
-    wish = Wish(1, "new-1", by_mail=False, words="run 1", accepted=yes, tries=tries)
-    books = Books({1: records}, Counter({1: runs}), {1: set(ends)}, unsaid=0)
-    verdict = judge(books, [wish], {ended: 1})
+    """Of the books of one job; `said`: how its mails begin."""
+    fields: dict[str, Any] = {
+        "agent": "new-1",
+        "by_mail": False,
+        "words": "run 1",
+        "accepted": True,
+        "tries": 1,
+    }
+    wanted = Wanted(1, **(fields | wish))
+    others = {1: set(strangers)} if strangers else {}
+    books = Books({1: records}, Counter({1: runs}), {1: set(said)}, unsaid, others)
+    return found_in(judge(books, [wanted], {ended: 1}, struck))
+
+
+def found_in(verdict: Verdict) -> set[str]:
     found = {name for name, faults in verdict.wrongs.items() if faults}
     assert verdict.good == (not found)
     return found
@@ -147,15 +175,113 @@ def wrongs(
 
 def test_a_wrong_is_noticed() -> None:
     assert wrongs(record()) == set()
-    assert wrongs() == {"lost"}
-    assert wrongs(record(JobStatus.SENT, PATH[:2])) == {"lost"}
+    assert wrongs(record(D, Q, SENT, RUN, S)) == set()
+    assert "lost" in wrongs()
+    assert "lost" in wrongs(record(Q, SENT))
     assert wrongs(record(), runs=2) == {"doubled"}
     assert wrongs(record(), record()) == {"doubled"}
-    assert wrongs(record(), ends=frozenset()) == {"untold"}
-    assert wrongs(record(), ends=frozenset({"Outcome unknown"})) == {"untold"}
+    assert wrongs(record(), said=[]) == {"untold"}
+    assert wrongs(record(told=False)) == {"untold"}
+    assert wrongs(record(), said=["Outcome unknown"]) == {"untold"}
+    assert wrongs(record(), said=["Succeeded", "Failed"]) == {"untold"}
+    assert wrongs(record(), strangers=["mallory@example.org"]) == {"untold"}
     assert wrongs(record(), runs=0) == {"crooked"}
-    assert wrongs(record(F, PATH), ends=frozenset({"Failed"})) == {"crooked"}
-    assert wrongs(record(S, (PATH[0], S))) == {"crooked"}
-    assert wrongs(yes=False, runs=0) == {"refused"}
-    assert wrongs(yes=False, runs=0, tries=0) == {"stuck"}
+    assert wrongs(record(Q, S)) == {"crooked"}
+    assert wrongs(record(SENT, S)) == {"crooked"}
+    assert wrongs(record(), heard={F}) == {"crooked"}
+    assert wrongs(record(), unsaid=1) == {"unsaid"}
+    assert wrongs(runs=0, accepted=False) == {"refused"}
+    assert wrongs(record(), refusals=["401"]) == {"refused"}
+    assert wrongs(runs=0, accepted=False, tries=0) == {"stuck"}
     assert wrongs(record(), ended="old-1") == {"deserted"}
+
+
+def test_a_status_that_its_events_do_not_end_with_is_noticed() -> None:
+    crooked = replace(record(), status=F, result="interrupted: ")
+    assert "crooked" in wrongs(crooked, said=["Failed"])
+
+
+def test_only_an_agent_of_today_that_was_killed_has_interrupted_jobs() -> None:
+    assert wrongs(INTERRUPTED, said=["Failed"]) == set()
+    assert wrongs(INTERRUPTED, said=["Failed"], agent="old-1") == {"groundless"}
+    assert wrongs(INTERRUPTED, said=["Failed"], struck=STRUCK | {"agent killed": 0}) == {
+        "groundless"
+    }
+    other = replace(INTERRUPTED, result="no such command")
+    assert wrongs(other, said=["Failed"]) == {"groundless"}
+
+
+@pytest.mark.parametrize("agent", ["old-1", TWINS])
+def test_the_outcome_of_an_old_agents_job_may_be_unknown(agent: str) -> None:
+    for runs in (0, 1):
+        assert wrongs(record(Q, SENT, X), runs=runs, said=["Outcome unknown"], agent=agent) == set()
+
+
+def test_an_agent_of_today_knows_what_became_of_what_it_began() -> None:
+    lost = record(Q, SENT, X)
+    assert wrongs(lost, runs=0, said=["Outcome unknown"]) == set()
+    assert wrongs(lost, runs=1, said=["Outcome unknown"]) == {"groundless"}
+    late = record(Q, SENT, X, S)
+    assert wrongs(late, said=["Outcome unknown", "Succeeded"]) == set()
+
+
+@pytest.mark.parametrize("path", [(Q, X), (D, Q, X), (Q, SENT, Q, X)])
+def test_what_was_never_handed_out_does_not_expire(path: tuple[JobStatus, ...]) -> None:
+    assert wrongs(record(*path), runs=0, said=["Expired"], agent="old-1") == {"groundless"}
+
+
+def test_what_nobody_canceled_is_not_canceled() -> None:
+    for path in ((Q, C), (Q, SENT, C)):
+        assert wrongs(record(*path), said=["Canceled"]) == {"groundless"}
+        assert wrongs(record(*path), said=["Canceled"], canceled=True) == set()
+
+
+def test_what_is_to_be_stopped_does_not_run_to_its_end() -> None:
+    assert wrongs(record(), canceled=True) == set()
+    assert wrongs(record(), canceled=True, stopping=True) == {"crooked"}
+
+
+def false_books(path: Sequence[JobStatus], runs: int, said: str) -> set[str]:
+    """Of many jobs that all went the same way; every disaster struck as often as in a run of so many."""
+    numbers = range(1, MANY + 1)
+    wanted = [
+        Wanted(number, agent, by_mail=False, words=f"run {number}", accepted=True, tries=1)
+        for number, agent in zip(numbers, cycle(AGENTS), strict=False)
+    ]
+    books = Books(
+        {number: [record(*path)] for number in numbers},
+        Counter(dict.fromkeys(numbers, runs)),
+        {number: {said} for number in numbers},
+        unsaid=0,
+    )
+    return found_in(judge(books, wanted, {}, Counter(each.name for each in draw(7, MANY))))
+
+
+def test_books_in_which_nothing_was_done_are_refused() -> None:
+    assert false_books([Q, SENT, S], 1, "Succeeded") == set()
+    assert false_books([Q, X], 0, "Expired") == {"groundless", "idle"}
+    assert false_books([Q, C], 0, "Canceled") == {"groundless", "idle"}
+    assert false_books([Q, SENT, X], 0, "Outcome unknown") == {"idle"}
+    assert false_books([Q, SENT, X], 1, "Outcome unknown") == {"groundless", "idle"}
+    assert "untold" in false_books([Q, SENT, S], 1, "Outcome unknown")
+
+
+def test_a_letter_to_somebody_else_tells_its_owner_nothing(tmp_path: Path) -> None:
+    maildir = Maildir(tmp_path / "answers")
+    for number, recipient in ((1, OWNER), (2, "mallory@example.org")):
+        letter = EmailMessage()
+        letter["To"] = recipient
+        letter.set_content(f"Succeeded in 1 s on new-1: run {number} (abcd)\n")
+        maildir.add(letter.as_bytes())
+    found = {letter.number: letter.recipient for letter in read_letters(tmp_path / "answers")}
+    assert found == {1: OWNER, 2: "mallory@example.org"}
+
+
+def test_some_wait_for_the_end_and_some_change_their_minds() -> None:
+    wanted = wishes(600)
+    manners = Counter(wish.manner for wish in wanted)
+    assert len({wish.number for wish in wanted}) == len(wanted) == 600
+    assert manners[Manner.CANCELS] == 12
+    assert manners[Manner.WAITS] > 50
+    assert {wish.agent for wish in wanted if wish.manner is Manner.CANCELS} == set(NEW)
+    assert {wish.agent for wish in wanted} == set(AGENTS)
