@@ -5,7 +5,7 @@ export PYTHON
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench setup setup-dev servers format lock clean
+.PHONY: help run test lint bench chaos setup setup-dev servers format lock clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ lint: setup-dev ## style, format and types
 
 bench: setup servers ## how fast it is
 	@$(python) -m bench $(ARGS)
+
+chaos: setup servers ## what becomes of 10,000 jobs while everything dies (ARGS='jobs=300 seed=7')
+	@$(python) -m chaos $(ARGS)
 
 setup: ## what the program needs, in .venv
 	@scripts/setup.sh requirements.lock

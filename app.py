@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -22,21 +23,27 @@ import uvloop
 
 from adapters import Surroundings
 from adapters import load as load_adapter
+from agent.bundle import bundle, script
 from bots.bot import Bot
 from bots.commands import RESERVED
 from bots.notices import Notices
 from bots.words import remark
 from cli.demo import Demo
 from cli.folder import held, make_folder, opening_sqlite
-from cli.process import Role, attempt, keep_private, play, raise_limits, settle, start_log
+from cli.log import start_log
+from cli.process import Role, attempt, keep_private, play, raise_limits, settle
 from cli.roles import choose_roles, listen
 from cli.server import Hosted, beat, serve
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker, open_broker
 from core.chat import Abilities, Adapter, Inbox, Listener, Webhook
+from core.enrolment import Way
 from core.errors import SkadiError
+from core.following import Following
+from core.history import History
 from core.jobs import Jobs
+from core.keeping import Keeping
 from core.memory import Memory
 from core.messages import Messages
 from core.model import Times, utc_now
@@ -45,10 +52,13 @@ from core.notifier import Letters, Notifier, Patience, Phrase
 from core.settings import COMMANDS, Settings, load
 from core.store import Store, migrate
 from core.watcher import Timetable, Watcher
-from web.door import Door, make_app
+from web.door import Door, make_app, route
+from web.enrol import Handout
+from web.metrics import MetricsApi, metrics_app
 from web.settings import WebSettings
 
 FOLDER = Path(__file__).resolve().parent
+VERSION: str = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]["version"]
 
 log = logging.getLogger("skadi")
 
@@ -67,7 +77,9 @@ class Parts:
     accounts: Accounts
     agents: Agents
     jobs: Jobs
+    following: Following
     letters: Letters
+    history: History
     adapters: dict[str, Adapter]
     serving: asyncio.Event
     """Set when this process answers over HTTP."""
@@ -79,7 +91,15 @@ async def make_parts(settings: Settings) -> Parts:
     broker = open_broker(settings.redis.url)
     memory, adapters = Memory(store.facts, broker), dict[str, Adapter]()
     accounts = Accounts(store, memory=memory)
-    agents = Agents(store, broker, accounts, times=times, reserved=RESERVED, memory=memory)
+    agents = Agents(
+        store,
+        broker,
+        accounts,
+        times=times,
+        reserved=RESERVED,
+        memory=memory,
+        way=Way(settings.web.address, settings.web.enrol_within, local=not settings.web.url),
+    )
     jobs = Jobs(
         store,
         broker,
@@ -89,6 +109,7 @@ async def make_parts(settings: Settings) -> Parts:
         adapters=adapters,
         command_limit=settings.jobs.command_limit,
         result_limit=settings.jobs.result_limit,
+        output_limit=settings.jobs.output_limit,
     )
     return Parts(
         settings=settings,
@@ -98,7 +119,9 @@ async def make_parts(settings: Settings) -> Parts:
         accounts=accounts,
         agents=agents,
         jobs=jobs,
+        following=Following(store, broker, settings.web.look_again.total_seconds()),
         letters=Letters(store),
+        history=History(store),
         adapters=adapters,
         serving=asyncio.Event(),
     )
@@ -184,22 +207,23 @@ async def play_web(parts: Parts, door: Door) -> None:
     web = parts.settings.web
     async with asyncio.TaskGroup() as group:
         group.create_task(beat(parts.broker, web.heartbeat))
-        group.create_task(serve(door, web, ready=parts.serving, stop=door.polls.close))
+        group.create_task(serve(door, web, ready=parts.serving, stop=door.close))
 
 
 def make_door(parts: Parts) -> Door:
     web = parts.settings.web
     routes = [
-        route
+        path
         for adapter in parts.adapters.values()
         if hasattr(adapter, "routes")
-        for route in cast(Webhook, adapter).routes
+        for path in cast(Webhook, adapter).routes
     ]
     return make_app(
         agents=parts.agents,
         jobs=parts.jobs,
         accounts=parts.accounts,
         broker=parts.broker,
+        following=parts.following,
         ready=partial(ask_parts, parts),
         clock=utc_now,
         settings=WebSettings(
@@ -208,10 +232,26 @@ def make_door(parts: Parts) -> Door:
             longest_report=web.report_limit,
             body_seconds=web.body_time.total_seconds(),
             longest_wait=web.max_wait.total_seconds(),
+            longest_follow=web.max_job_wait.total_seconds(),
             look_again=web.look_again.total_seconds(),
         ),
-        extra_routes=routes,
+        handout=Handout(bundle, script, web.url),
+        extra_routes=[route("GET", "/metrics", make_metrics(parts).show), *routes],
     )
+
+
+def make_metrics(parts: Parts) -> MetricsApi:
+    return MetricsApi(
+        lambda: parts.store.depths.look(utc_now()), parts.settings.metrics.token, VERSION, utc_now
+    )
+
+
+async def show_metrics(parts: Parts) -> None:
+    """Where they are shown by a process that serves nobody else."""
+    chosen = parts.settings.metrics
+    web = replace(parts.settings.web, host=chosen.host, port=chosen.port)
+    app = metrics_app(route("GET", "/metrics", make_metrics(parts).show))
+    await serve(app, web, ready=asyncio.Event(), stop=lambda: None, section="metrics")
 
 
 async def ask_parts(parts: Parts) -> Mapping[str, str]:
@@ -250,7 +290,15 @@ def make_watcher(parts: Parts) -> Watcher:
         facts=chosen.facts.total_seconds(),
         tidy=chosen.tidy.total_seconds(),
     )
-    return Watcher(parts.store, parts.broker, parts.agents, parts.jobs, timetable=timetable)
+    keeping = Keeping(parts.store, parts.settings.keep)
+    return Watcher(
+        parts.store,
+        parts.broker,
+        parts.agents,
+        parts.jobs,
+        timetable=timetable,
+        keeping=keeping,
+    )
 
 
 # The process.
@@ -273,6 +321,8 @@ async def play_chosen(
     chosen = {name: roles[name] for name in choose_roles(words, roles, parts.settings)}
     if demo and "web" in chosen:
         chosen["demo"] = partial(demo.run, doors(parts, chosen))
+    if parts.settings.metrics.port and "web" not in chosen:
+        chosen["metrics"] = partial(show_metrics, parts)
     with held(parts.settings):
         async with opened(parts):
             settle()
@@ -290,7 +340,7 @@ def doors(parts: Parts, chosen: Mapping[str, Role]) -> list[asyncio.Event]:
 async def hosted() -> AsyncIterator[Door]:
     """The role web, its server being another's."""
     settings = load(FOLDER)
-    start_log(settings.log)
+    start_log(settings.log, settings.log_format)
     keep_private()
     parts = await make_parts(settings)
     notices = Notices(parts.times)
@@ -322,7 +372,7 @@ def main(words: Sequence[str]) -> None:
 
         run(words, Program(partial(load, FOLDER), desk, update_tables))
     settings = load(FOLDER)
-    start_log(settings.log)
+    start_log(settings.log, settings.log_format)
     raise_limits()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(live(settings, words))

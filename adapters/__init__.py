@@ -49,7 +49,8 @@ class Platform(Protocol):
         """What an operator calls a person there, as messages will name the sender; None: nobody."""
 
     # One that takes commands from who holds a secret has, besides, `mailbox(name, options, data)`,
-    # which returns a chat.Mailbox.
+    # which returns a chat.Mailbox; one that signs what it says, `secrets(notebook, clock)`, which
+    # returns chat.Secrets.
 
 
 def load(name: str, section: Mapping[str, object], around: Surroundings) -> chat.Adapter:

@@ -20,6 +20,7 @@ from .errors import (
     ServerError,
     Unreachable,
 )
+from .hello import Offer
 from .job import Handler, Job
 from .pace import Pace
 
@@ -32,6 +33,7 @@ __all__ = [
     "Handler",
     "Job",
     "JournalError",
+    "Offer",
     "Pace",
     "Refused",
     "ServerError",

@@ -10,23 +10,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import config, duration, secret
+from . import config, duration, files, install, secret
 from .agent import Agent
-from .client import Address, Client
+from .bundle import bundle, me
+from .check import FAULT as FINDING
+from .check import Finding, check, warnings
 from .config import Settings
-from .errors import AgentError, BadToken, ConfigError, ServerError
+from .errors import AgentError, BadToken, ConfigError
 from .pace import Pace
 from .process import Limits
 from .shell import Shell
+from .supervisor import KILLING
 
 log = logging.getLogger("skadi.agent")
 OK, FAULT, MISUSE, BAD_TOKEN = 0, 1, 2, 3
 HELP = """\
 The Skadi agent: runs on this machine what skadi.yml allows and a chat asks for.
 
-  python -m agent TOKEN      write the agent's token into skadi.yml (20 characters)
-  python -m agent check      say what would be run, and whether server and token are right
-  python -m agent            work until stopped (the same as: python -m agent run)
+  {me} TOKEN      write the agent's token into skadi.yml (20 characters)
+  {me} check      look at settings, server, token, clock, journal and service
+  {me}            work until stopped (the same as: {me} run)
+  {me} install    put the agent on this machine, or upgrade it: see install --help
+  {me} bundle OUT write the agent as one file, for machines with nothing but python3
 
 A first skadi.yml:
 
@@ -42,13 +47,18 @@ A first skadi.yml:
       dir: /srv/shop
       temp: "sh deploy.sh %s"
 
-Optional: time_limit: 1h (0: none), output_limit: 1MiB, slots: 1 (jobs at a time), interval: 10s
-(between polls of a server that does not hold them), state: folder of the journal, debug: true.
+Each entry may have a help: line, and commands and templates params: names, for those who ask in the
+chat what can be run.
+
+Optional: time_limit: 1h (0: none), kill_grace: 10s (between asking a job that is canceled or has
+reached its limit to end, and killing it; 5m at most), output_limit: 1MiB, slots: 1 (jobs at a
+time), interval: 10s (between polls of a server that does not hold them), state: folder of the
+journal, debug: true.
 """
 MORE = """\
-skadi.yml is looked for in this folder, then in /etc/skadi. SKADI_SERVER, SKADI_TOKEN and
-SKADI_TOKEN_FILE override it, and the flags override these. Commands see the environment of the
-agent without all that is named SKADI_…; what else is in it is theirs to read.
+skadi.yml is looked for in this folder, beside an installed agent, then in /etc/skadi. SKADI_SERVER,
+SKADI_TOKEN and SKADI_TOKEN_FILE override it, and the flags override these. Commands see the
+environment of the agent without all that is named SKADI_…; what else is in it is theirs to read.
 
 The journal lies in /var/lib/skadi for root, else in ~/.local/state/skadi. It is what keeps a job
 from being run twice or forgotten; each agent on a machine needs a folder of its own.
@@ -59,9 +69,9 @@ Exit status: 0 stopped as asked, 1 a fault, 2 wrong settings, 3 the server does 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return act(options)
+        return act(words)
     except BadToken as error:
         return complain(error, BAD_TOKEN)
     except ConfigError as error:
@@ -77,8 +87,8 @@ def complain(error: Exception, status: int) -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m agent",
-        description=HELP,
+        me(),
+        description=HELP.format(me=me()),
         epilog=MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -92,17 +102,45 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def act(options: argparse.Namespace) -> int:
+def act(words: Sequence[str]) -> int:
+    if words[:1] == ["install"]:
+        return install.main(words[1:])
+    if words[:1] == ["bundle"]:
+        return write_bundle(words[1:])
+    return act_on(parser().parse_args(words))
+
+
+def write_bundle(words: Sequence[str]) -> int:
+    if len(words) != 1 or words[0].startswith("-"):
+        raise ConfigError("bundle needs one word: the file to write")
+    try:
+        files.write_file(Path(words[0]), bundle(), 0o755)
+    except OSError as error:
+        raise ConfigError(f"{words[0]} cannot be written: {error.strerror}") from error
+    return OK
+
+
+def act_on(options: argparse.Namespace) -> int:
     file = config.find(options.config)
     if options.what not in ("run", "check"):
         return write_token(file, options.what)
-    settings = config.load(file, os.environ, options.server, options.token_file)
     if options.what == "check":
-        return check(settings)
+        return look(file, options)
+    settings = config.load(file, os.environ, options.server, options.token_file)
     try:
         return run(settings, duration.parse(options.grace))
     except ValueError as error:
         raise ConfigError(f"--grace: {error}") from None
+
+
+def look(file: Path | None, options: argparse.Namespace) -> int:
+    try:
+        settings = config.load(file, os.environ, options.server, options.token_file)
+        settings.require_server_and_token()
+    except ConfigError as error:
+        print(Finding(FINDING, "settings", str(error)).line())
+        return FAULT
+    return check(settings, install.services(settings.file))
 
 
 def write_token(file: Path | None, token: str) -> int:
@@ -113,8 +151,8 @@ def write_token(file: Path | None, token: str) -> int:
         )
     if file is None:
         raise ConfigError(f"no skadi.yml to write it to ({' or '.join(config.FILES)}); see --help")
-    secret.write_token(file, config.line_of_token(file), token)
-    print(f"The token is in {file}. Try: python -m agent check")
+    secret.write_token(file, config.line_of("token", file), token)
+    print(f"The token is in {file}. Try: {me()} check")
     return OK
 
 
@@ -127,9 +165,10 @@ def run(settings: Settings, grace: float) -> int:
     )
     for warning in warnings(settings):
         log.warning("%s", warning)
-    agent = make_agent(settings, Pace(interval=settings.interval, grace=grace))
+    agent = make_agent(settings, grace)
     signals = note_signals()
-    agent.start(Shell(settings.menu, Limits(settings.time_limit, settings.output_limit)))
+    limits = Limits(settings.time_limit, settings.output_limit, settings.kill_grace)
+    agent.start(Shell(settings.menu, limits))
     log.info("at work for %s, journal in %s", settings.server, settings.state)
     wait(agent, signals)
     if agent.error:
@@ -139,14 +178,21 @@ def run(settings: Settings, grace: float) -> int:
     return OK
 
 
-def make_agent(settings: Settings, pace: Pace) -> Agent:
+def pace_of(settings: Settings, grace: float) -> Pace:
+    # A command that is stopped has its grace, and then is killed for a while: wait for both.
+    stop = settings.kill_grace + KILLING + 5
+    return Pace(interval=settings.interval, grace=grace, kill_grace=stop)
+
+
+def make_agent(settings: Settings, grace: float) -> Agent:
     return Agent(
         settings.server,
         settings.token,
         settings.state,
         slots=settings.slots,
         output_limit=settings.output_limit,
-        pace=pace,
+        pace=pace_of(settings, grace),
+        offers=settings.menu.offers(),
     )
 
 
@@ -166,62 +212,6 @@ def wait(agent: Agent, signals: Sequence[int]) -> None:
         if len(signals) > heeded:
             agent.stop(0 if heeded else None)
             heeded = len(signals)
-
-
-def warnings(settings: Settings) -> list[str]:
-    found = []
-    file = settings.file
-    if file and settings.origin == str(file) and secret.others_may_read(file):
-        found.append(f"others may read the token in {file}: chmod 600 {file}")
-    address = Address.parse(settings.server)
-    if not address.secure and address.host not in ("localhost", "127.0.0.1", "::1"):
-        found.append("the token and all output travel unencrypted: use https")
-    return found
-
-
-def check(settings: Settings) -> int:
-    settings.require_server_and_token()
-    print(f"settings   {settings.file or 'no skadi.yml; environment and flags only'}")
-    print(f"server     {settings.server}")
-    print(f"token      {len(settings.token)} characters, from {settings.origin}")
-    print(f"journal    {settings.state}")
-    print(f"limits     {limits(settings)}")
-    print(f"\n{settings.menu.text()}\n")
-    for warning in warnings(settings):
-        print(f"Warning: {warning}")
-    return ask(settings)
-
-
-def limits(settings: Settings) -> str:
-    time = duration.spell(settings.time_limit) if settings.time_limit else "no time limit"
-    return f"{time}, {settings.output_limit} bytes of output, {settings.slots} at a time"
-
-
-def ask(settings: Settings) -> int:
-    client = Client(settings.server, settings.token)
-    try:
-        client.status()
-        print("The server answers.")
-        give_back(client)
-        print("The token is right.")
-        return OK
-    except BadToken:
-        raise
-    except ServerError as error:
-        print(f"The server is away: {error}")
-        return FAULT
-    finally:
-        client.close()
-
-
-def give_back(client: Client) -> None:
-    """A poll for nothing; a server that does not know of slots may send a job all the same."""
-    order = client.poll(wait=0, slots=0).order
-    if order:
-        client.report(
-            order.id, "fail", "not run: it was taken by a check of the agent; send it again"
-        )
-        print(f"A job that was waiting has been failed, not run: {order.message}")
 
 
 if __name__ == "__main__":

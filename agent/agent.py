@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from . import duration
 from .client import Client
 from .errors import AgentError, ConfigError
+from .hello import Offer, hello
 from .job import Handler
 from .journal import Journal
 from .pace import Pace
@@ -20,12 +22,16 @@ class Agent:
     agent = Agent("https://skadi.example.com", token, state="/var/lib/shop").start(handle)
 
     `handle(job)` runs in a thread of its own. What it returns is the result of a success, what it
-    raises that of a failure; `job.running(text)` tells of progress.
+    raises that of a failure; `job.running(text)` tells of progress and `job.show(bytes)` shows output
+    while it works. It should look at `job.stopping` now and then: a job that somebody cancels is
+    told so, and what it raises then is how far it came.
 
     `state` is a folder of this agent alone. With it a job that was lost on its way is handed out
     again, and one that a crash cut short is reported as interrupted. Without it the agent remembers
     its jobs only while it lives and does not name a journal to the server, which then hands nothing
     out twice: after a crash, a job's end stays unknown.
+
+    `offers` is what can be asked of it, for the help that people get in their chat.
 
     `send_…`, `add_job` and `delay` may be called from any thread, started or not. They are tried
     once and raise a ServerError when the server did not take them.
@@ -40,6 +46,7 @@ class Agent:
         slots: int = 1,
         output_limit: int = 1 << 20,
         pace: Pace | None = None,
+        offers: Sequence[Offer] = (),
     ) -> None:
         self._url = url
         self._token = token
@@ -47,6 +54,7 @@ class Agent:
         self._slots = slots
         self._output_limit = output_limit
         self._pace = pace or Pace()
+        self._hello = hello(offers)
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
         self._client().close()
@@ -67,7 +75,7 @@ class Agent:
             raise AgentError("an agent starts once; make another one")
         journal = Journal.open(self._state) if self._state else Journal()
         self._worker = Worker(
-            self._client, journal, handler, self._pace, self._slots, self._output_limit
+            self._client, journal, handler, self._pace, self._slots, self._output_limit, self._hello
         )
         self._thread = threading.Thread(target=self._worker.work, name="skadi-agent", daemon=True)
         self._thread.start()

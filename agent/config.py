@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import duration, template
+from .bundle import archive, me
 from .errors import ConfigError
 from .secret import read_text, read_token
-from .shell import Command, Menu, Shortcut, Template
+from .shell import ANYTHING, Command, Menu, Shortcut, Template
 from .yml import Fields, Grammar, Item, Reader, Value
 
 Parsed = TypeVar("Parsed")
@@ -29,14 +30,17 @@ GRAMMAR = Grammar(
         "output_limit",
         "interval",
         "state",
+        "kill_grace",
     ),
     lists={
-        "shortcuts": Fields(("short", "cmd"), ("dir",)),
-        "commands": Fields(("prefix",), ("dir",)),
-        "templates": Fields(("name", "temp"), ("dir",)),
+        "shortcuts": Fields(("short", "cmd"), ("dir", "help")),
+        "commands": Fields(("prefix",), ("dir", "help", "params")),
+        "templates": Fields(("name", "temp"), ("dir", "help", "params")),
     },
 )
 SIZE = re.compile(r"([1-9]\d*) ?(KiB|MiB)?")
+# Seconds: the service manager is told to wait so long for an agent that ends, and no longer.
+LONGEST_KILL_GRACE = 300.0
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, None: 1}
 
 
@@ -50,6 +54,8 @@ class Settings:
     origin: str = ""
     # Seconds; None lets a command run for ever.
     time_limit: float | None = 3600.0
+    # Between asking a job's processes to end and making them.
+    kill_grace: float = 10.0
     slots: int = 1
     output_limit: int = 1 << 20
     interval: float = 10.0
@@ -64,7 +70,7 @@ class Settings:
             )
         if not self.token:
             raise ConfigError(
-                "no token: `python -m agent TOKEN` writes it into skadi.yml; "
+                f"no token: `{me()} TOKEN` writes it into skadi.yml; "
                 "or set SKADI_TOKEN, SKADI_TOKEN_FILE or --token-file"
             )
 
@@ -73,9 +79,14 @@ def find(named: str | None = None) -> Path | None:
     """The file to read; one that was named must be there."""
     if named and not Path(named).is_file():
         raise ConfigError(f"{named}: there is no such file")
-    return next(
-        (Path(each) for each in ([named] if named else FILES) if Path(each).is_file()), None
-    )
+    return next((Path(each) for each in places(named) if Path(each).is_file()), None)
+
+
+def places(named: str | None) -> list[str]:
+    """This folder comes first, then the one that the agent was installed in."""
+    program = archive()
+    beside = [str(program.with_name("skadi.yml"))] if program else []
+    return [named] if named else [FILES[0], *beside, *FILES[1:]]
 
 
 def load(
@@ -122,6 +133,7 @@ def from_file(file: Path, defaults: Settings) -> Settings:
         token=token,
         origin=str(file) if token else "",
         time_limit=found.scalar("time_limit", limit, defaults.time_limit),
+        kill_grace=found.scalar("kill_grace", kill_grace, defaults.kill_grace),
         slots=found.scalar("slots", count, defaults.slots),
         output_limit=found.scalar("output_limit", size, defaults.output_limit),
         interval=found.scalar("interval", positive, defaults.interval),
@@ -177,15 +189,21 @@ class BadValue(ValueError):
         self.value = value
 
 
-def folder(item: Item) -> str:
-    return item.values["dir"].text if "dir" in item.values else ""
+def optional(item: Item, key: str) -> str:
+    return item.values[key].text if key in item.values else ""
+
+
+def params(item: Item) -> tuple[str, ...]:
+    return tuple(optional(item, "params").split())
 
 
 def shortcut(item: Item) -> Shortcut:
     short = item.values["short"]
     if short.text != short.text.strip():
         raise BadValue(short, "short: a message has no blanks at its ends, so this never fits")
-    return Shortcut(short.text, item.values["cmd"].text, folder(item))
+    return Shortcut(
+        short.text, item.values["cmd"].text, optional(item, "dir"), optional(item, "help")
+    )
 
 
 def command(item: Item) -> Command:
@@ -197,7 +215,9 @@ def command(item: Item) -> Command:
                 prefix,
                 f"prefix: a command is started without a shell, {word!r} means nothing to it",
             )
-    return Command(prefix.text, words, folder(item))
+    return Command(
+        prefix.text, words, optional(item, "dir"), optional(item, "help"), params(item) or ANYTHING
+    )
 
 
 def make_template(item: Item) -> Template:
@@ -208,7 +228,11 @@ def make_template(item: Item) -> Template:
         script = template.prepare(temp.text)
     except ValueError as error:
         raise BadValue(temp, f"temp: {error}") from error
-    return Template(name.text, temp.text, script, folder(item))
+    if params(item) and len(params(item)) != script.arguments:
+        raise BadValue(item.values["params"], f"params: name all {script.arguments} of them")
+    return Template(
+        name.text, temp.text, script, optional(item, "dir"), optional(item, "help"), params(item)
+    )
 
 
 def words_of(value: Value, key: str) -> tuple[str, ...]:
@@ -247,11 +271,18 @@ def positive(text: str) -> float:
     return seconds
 
 
+def kill_grace(text: str) -> float:
+    seconds = duration.parse(text)
+    if seconds > LONGEST_KILL_GRACE:
+        raise ValueError(f"at most {duration.spell(LONGEST_KILL_GRACE)}")
+    return seconds
+
+
 def limit(text: str) -> float | None:
     return duration.parse(text) or None
 
 
-def line_of_token(file: Path) -> int:
-    """Where skadi.yml has its token; 0: nowhere."""
-    value = Reader(str(file), GRAMMAR).read(read_text(file)).scalars.get("token")
+def line_of(key: str, file: Path) -> int:
+    """Where skadi.yml has its token, or another scalar; 0: nowhere."""
+    value = Reader(str(file), GRAMMAR).read(read_text(file)).scalars.get(key)
     return value.line if value else 0

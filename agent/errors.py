@@ -12,6 +12,8 @@ AgentError
 
 from __future__ import annotations
 
+from .bundle import me
+
 
 class AgentError(Exception):
     pass
@@ -30,11 +32,15 @@ class Failed(AgentError):
 
 
 class ServerError(AgentError):
-    pass
+    status: int
 
 
 class Unreachable(ServerError):
-    pass
+    """`status` is 0 when there was no answer at all."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Refused(ServerError):
@@ -51,6 +57,6 @@ class BadToken(Refused):
     def __str__(self) -> str:
         return (
             "the server does not know this token: it was rotated or revoked, or it belongs to "
-            "another server. Ask for a new one (in the chat: agent rotate NAME), write it into "
-            "skadi.yml (python -m agent TOKEN) and start again"
+            "another server. Ask for a line and paste it here (in the chat: agent line NAME), or for "
+            f"a token (agent rotate NAME), write it into skadi.yml ({me()} TOKEN) and start again"
         )

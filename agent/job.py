@@ -11,14 +11,31 @@ def silent(text: str) -> None:
     pass
 
 
+def unseen(chunk: bytes) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Job:
-    """`stopping` is set when the agent is leaving and the job's time of grace is over."""
+    """`stopping` is set when the job should end now: when somebody cancels it, for which `canceled`
+    is set before, or when the agent is leaving and the job's time of grace is over."""
 
     id: str
     message: str
     stopping: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     tell: Callable[[str], None] = field(default=silent, repr=False, compare=False)
+    canceled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    # Takes the bytes of the output as they come, for those who follow it.
+    show: Callable[[bytes], None] = field(default=unseen, repr=False, compare=False)
+
+    def cancel(self) -> None:
+        self.canceled.set()
+        self.stopping.set()
+
+    def reason_to_stop(self) -> str:
+        if not self.stopping.is_set():
+            return ""
+        return "canceled" if self.canceled.is_set() else "stopped with the agent"
 
     def running(self, text: str) -> None:
         """Report progress. It is sent in the background, the newest text only."""

@@ -21,7 +21,10 @@ from typing import IO
 from .errors import JournalError
 
 GOT, STARTED, ENDED, REPORTED = "got", "started", "ended", "reported"
-INTERRUPTED = "interrupted: the agent stopped while this ran; its outcome is unknown"
+INTERRUPTED = (
+    "interrupted: the agent stopped; the outcome is unknown, and this may still be running"
+)
+CONTACT = "contact"
 REMEMBERED = 1000
 COMPACT_AT = 4 << 20
 
@@ -109,6 +112,13 @@ class Journal:
             if self._file and self._file.has_grown:
                 self._file.rewrite(self._lines())
 
+    def note_contact(self) -> None:
+        """Leaves a file whose time says when the server was last met anew: for `check`."""
+        with self._lock, suppress(OSError):
+            if self._file:
+                with open_unlinked(self._file.path.parent / CONTACT, os.O_WRONLY) as contact:
+                    os.utime(contact.fileno())
+
     def close(self) -> None:
         with self._lock:
             file, self._file = self._file, None
@@ -168,7 +178,7 @@ class JournalFile:
         self._compact_at = COMPACT_AT
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = open(folder / "lock", "ab")  # noqa: SIM115 - held as long as we live
+            self._lock = open_unlinked(folder / "lock", os.O_WRONLY | os.O_APPEND)
         except OSError as error:
             raise JournalError(
                 f"the state folder {folder} cannot be used: {error.strerror}"
@@ -263,8 +273,8 @@ def all_text(values: Iterable[object]) -> bool:
 
 def write_new(path: Path, data: bytes) -> IO[bytes]:
     """A synced file for this user's eyes only, open for appending."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    file = open(os.open(path, flags, 0o600), "ab", buffering=0)  # noqa: SIM115 - kept open
+    path.unlink(missing_ok=True)
+    file = open_unlinked(path, os.O_WRONLY | os.O_EXCL | os.O_APPEND)
     try:
         write_all(file, data)
         os.fsync(file.fileno())
@@ -272,6 +282,12 @@ def write_new(path: Path, data: bytes) -> IO[bytes]:
         file.close()
         raise
     return file
+
+
+def open_unlinked(path: Path, flags: int) -> IO[bytes]:
+    """A file of this very folder, made if need be: the folder may be another user's, and a link in it
+    lead where we may write and they may not."""
+    return open(os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb", buffering=0)
 
 
 def write_all(file: IO[bytes], data: bytes) -> None:

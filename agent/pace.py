@@ -15,6 +15,8 @@ class Pace:
     beat: float = 60.0
     # The least time between two progress texts of one job.
     progress_gap: float = 1.0
+    # The least time between two chunks of one job's output, and before the first.
+    output_gap: float = 1.0
     # Between two tries while the server is away: at first, and at the longest.
     first_retry: float = 1.0
     longest_retry: float = 30.0
@@ -22,5 +24,5 @@ class Pace:
     timeout: float = 10.0
     # When told to stop: for jobs to end by themselves, to be stopped, and for the last reports.
     grace: float = 30.0
-    kill_grace: float = 15.0
+    kill_grace: float = 20.0
     farewell: float = 10.0

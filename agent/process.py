@@ -1,23 +1,38 @@
-"""Runs one command as a child of its own session: within a time, with bounded output, stoppable."""
+"""Runs one command within a time, with bounded output, and ends all of it when that is asked.
+
+The command is started by a supervisor, a small process of its own (see supervisor.py), which knows
+whatever the command starts and does the killing. On Linux nothing gets away from it, short of asking
+another daemon to start something; elsewhere what has left the command's process group is not found.
+Who kills the supervisor gets away if it has left the command's session as well.
+"""
 
 from __future__ import annotations
 
 import os
 import selectors
 import signal
+import socket
 import subprocess
-import threading
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, cast
 
+from .bundle import source
 from .duration import spell
-from .job import missing
+from .output import Output
+from .supervisor import KILLING, Ending, Group, Session, session_of
 
 OURS = "SKADI_"
 TICK = 0.1
+# Read once: the file that we came in may be replaced by a newer one while we run.
+SUPERVISOR = source("supervisor.py")
+# For a supervisor that has done its work to say so, on a machine that has much to do.
+PATIENCE = 10.0
+# Seconds between two wake-up calls for a supervisor that its job may have stopped.
+NUDGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,22 @@ class Limits:
     kill_grace: float = 10.0
     # A child left in the background keeps our pipe open; so long it may still add to the result.
     linger: float = 2.0
+
+
+@dataclass(frozen=True)
+class Left:
+    """Who could not be stopped. `unseen`: there is somebody that no look at the processes shows."""
+
+    pids: tuple[int, ...] = ()
+    unseen: bool = False
+
+    def text(self) -> str:
+        """What to add to the reason of a stop."""
+        said = ""
+        if self.pids:
+            count = "1 process" if len(self.pids) == 1 else f"{len(self.pids)} processes"
+            said = f"; {count} could not be stopped: {', '.join(map(str, self.pids))}"
+        return said + "; at least one process could not be seen or stopped" * self.unseen
 
 
 @dataclass(frozen=True)
@@ -58,150 +89,265 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
 
-class Output:
-    """Keeps the first and the last half of what is written, and counts what falls between."""
-
-    def __init__(self, limit: int) -> None:
-        self._half = max(limit // 2, 1)
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._lost = 0
-
-    def add(self, chunk: bytes) -> None:
-        room = self._half - len(self._head)
-        self._head += chunk[:room]
-        self._tail += chunk[room:]
-        surplus = len(self._tail) - self._half
-        if surplus > 0:
-            self._lost += surplus
-            del self._tail[:surplus]
-
-    def text(self) -> str:
-        if not self._lost:
-            return decode(bytes(self._head + self._tail))
-        head, tail = whole_end(bytes(self._head)), whole_start(bytes(self._tail))
-        lost = self._lost + 2 * self._half - len(head) - len(tail)
-        return decode(head) + missing(lost, "bytes") + decode(tail)
+def never() -> str:
+    return ""
 
 
-def decode(data: bytes) -> str:
-    return data.decode("utf-8", "replace").replace("\0", "\ufffd")
+def unheard(chunk: bytes) -> None:
+    pass
 
 
-def whole_start(data: bytes) -> bytes:
-    """Without the rest of a character that was cut in two."""
-    start = 0
-    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
-        start += 1
-    return data[start:]
+def run(
+    argv: Sequence[str],
+    folder: str,
+    limits: Limits,
+    stop: Callable[[], str] = never,
+    hear: Callable[[bytes], None] = unheard,
+) -> Ended:
+    """`stop` is asked again and again whether and why to stop; `hear` gets the output as it comes.
+
+    Raises OSError or ValueError when the command cannot be started at all.
+    """
+    with Supervised(argv, folder, limits) as command:
+        return Watch(command, limits, hear).end(stop)
 
 
-def whole_end(data: bytes) -> bytes:
-    """Without the beginning of a character that was cut in two."""
-    for back in range(1, min(4, len(data)) + 1):
-        byte = data[-back]
-        if byte & 0xC0 != 0x80:
-            length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
-            return data[:-back] if length > back else data
-    return data
+class Supervised:
+    """A command and the supervisor it runs under. `code` and `left` are known once it `ended`."""
 
+    def __init__(self, argv: Sequence[str], folder: str, limits: Limits) -> None:
+        self.ended = False
+        # None: it could not be stopped, or nobody is left who knows.
+        self.code: int | None = None
+        self.left = Left()
+        self.lost = False
+        # None until it has begun.
+        self.session: int | None = None
+        # Whether it was, rather than to end by itself in the same moment.
+        self.stopped = False
+        self._said = b""
+        order = spoken(folder, argv, limits)
+        self.control, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = supervise(theirs)
+        except BaseException:
+            self.control.close()
+            raise
+        self.output = cast("IO[bytes]", self._process.stdout)
+        self._send(len(order).to_bytes(8, "big") + order)
 
-def run(argv: Sequence[str], folder: str, limits: Limits, stopping: threading.Event) -> Ended:
-    """Raises OSError or ValueError when the command cannot be started at all."""
-    process = subprocess.Popen(
-        [word.encode("utf-8", "replace") for word in argv],
-        cwd=folder or None,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    with Watch(process, limits) as watch:
-        return watch.end(stopping)
-
-
-class Watch:
-    """Reads a child's output until its end, or brings the end about."""
-
-    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
-        self._process = process
-        self._limits = limits
-        self._pipe = cast("IO[bytes]", process.stdout)
-        self._output = Output(limits.output)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._pipe, selectors.EVENT_READ)
-        self._open = True
-
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Supervised:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._process.poll() is None:
-            self._signal(signal.SIGKILL)
-            self._rest(self._limits.linger)
-        self._selector.close()
-        self._pipe.close()
+        if not self.ended:
+            self.stop(0)
+            self.wait(KILLING + PATIENCE)
+        with self.control, self.output:
+            self._bury()
 
-    def end(self, stopping: threading.Event) -> Ended:
-        stopped = self._wait(stopping)
-        if stopped:
-            self._stop()
-        self._drain(self._limits.linger)
-        if self._process.poll() is None:
-            stopped += "; it could not be killed and may still run"
-        return Ended(self._output.text(), self._process.returncode or 0, stopped)
+    def stop(self, grace: float) -> None:
+        self.nudge()
+        self._send(b"stop %f\n" % grace)
 
-    def _wait(self, stopping: threading.Event) -> str:
+    def nudge(self) -> None:
+        """A job may have stopped its supervisor, which then hears nothing and says nothing."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
+
+    def give_up(self) -> None:
+        """It hangs: what it watched is now without a watch."""
+        self._process.kill()
+        self.ended = self.lost = True
+
+    def wait(self, seconds: float) -> None:
+        """For its end, reading nothing of what it writes."""
+        deadline = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.control, selectors.EVENT_READ)
+            while not self.ended and selector.select(max(deadline - time.monotonic(), 0)):
+                self.listen()
+
+    def listen(self) -> None:
+        """Call it when `control` can be read. Raises OSError if the command did not start."""
+        try:
+            chunk = self.control.recv(65536)
+        except OSError:
+            chunk = b""
+        self._said += chunk
+        if self.session is None and self._said.startswith(b"began ") and b"\n" in self._said:
+            began, _, self._said = self._said.partition(b"\n")
+            self.session = int(began.split()[1])
+        if not chunk:
+            # Somebody has killed it; whoever it watched is now without a watch.
+            self.ended = self.lost = True
+        elif self._said.endswith(b"\n"):
+            self._understand(self._said.rstrip(b"\n"))
+
+    def _understand(self, line: bytes) -> None:
+        self.ended = True
+        word, first, rest = (line + b"  ").split(b" ", 2)
+        if word == b"fault":
+            number = int(first)
+            raise OSError(number, os.strerror(number), rest.rstrip(b" ").decode("utf-8", "replace"))
+        self.stopped = word == b"stopped"
+        self.code = None if first == b"-" else int(first)
+        self.left = Left(tuple(map(int, filter(bytes.isdigit, rest.split()))), b"?" in rest)
+
+    def _send(self, data: bytes) -> None:
+        with suppress(OSError):
+            self.control.sendall(data)
+
+    def _bury(self) -> None:
+        """It is gone in a moment; if it is not, it hangs, and has nothing more to do here."""
+        try:
+            self._process.wait(TICK if self.lost else PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def spoken(folder: str, argv: Sequence[str], limits: Limits) -> bytes:
+    times = f"{limits.time or float('inf'):f} {limits.kill_grace:f}"
+    words = [word.encode("utf-8", "replace") for word in (times, folder, *argv)]
+    if any(b"\0" in word for word in words):
+        raise ValueError("embedded null byte")
+    return b"\0".join(words)
+
+
+def supervise(control: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a supervisor. Its text travels through a pipe: the file may be inside of an archive."""
+    reading, writing = os.pipe()
+    try:
+        process = subprocess.Popen(
+            # The last word is for those who look at the list of processes.
+            [sys.executable, "-I", "-S", f"/dev/fd/{reading}", "skadi-job"],
+            env=environment(),
+            stdin=control.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(reading,),
+        )
+    except BaseException:
+        os.close(writing)
+        raise
+    finally:
+        os.close(reading)
+    # It may be gone already, which shows on its socket.
+    with suppress(BrokenPipeError), open(writing, "wb") as text:
+        text.write(SUPERVISOR)
+    return process
+
+
+class Remains(Ending):
+    """What a supervisor that was killed has left; `pause` does something else meanwhile."""
+
+    def __init__(self, session: Session | Group, pause: Callable[[float], None]) -> None:
+        super().__init__(session)
+        self._pause = pause
+
+    def pause(self, seconds: float) -> None:
+        self._pause(seconds)
+
+
+class Watch:
+    """Reads a command's output until its end, or brings the end about."""
+
+    def __init__(self, command: Supervised, limits: Limits, hear: Callable[[bytes], None]) -> None:
+        self._command = command
+        self._limits = limits
+        self._hear = hear
+        self._output = Output(limits.output)
+        self._open = True
+
+    def end(self, stop: Callable[[], str]) -> Ended:
+        with selectors.DefaultSelector() as self._selector:
+            self._selector.register(self._command.control, selectors.EVENT_READ)
+            self._selector.register(self._command.output, selectors.EVENT_READ)
+            why = self._wait(stop)
+            if self._command.ended:
+                why = self._reason()
+            elif why:
+                why = self._stop(why)
+            self._drain(self._limits.linger)
+        return Ended(self._output.text(), self._command.code or 0, why)
+
+    def _wait(self, stop: Callable[[], str]) -> str:
         """Until the command ends by itself; else why it must be stopped."""
         limit = self._limits.time
         deadline = time.monotonic() + limit if limit else float("inf")
-        while self._process.poll() is None:
-            if stopping.is_set():
-                return "stopped with the agent"
+        nudge_at = time.monotonic() + NUDGE
+        while not self._command.ended:
+            why = stop()
+            if why:
+                return why
             if time.monotonic() >= deadline:
-                return f"stopped: it ran longer than its time limit of {spell(limit or 0)}"
-            self._read(min(TICK, deadline - time.monotonic()))
+                return self._overdue()
+            if time.monotonic() >= nudge_at:
+                self._command.nudge()
+                nudge_at = time.monotonic() + NUDGE
+            self._turn(min(TICK, deadline - time.monotonic()))
         return ""
 
-    def _read(self, patience: float) -> None:
-        if not self._open:
-            self._rest(patience)
-        elif self._selector.select(max(patience, 0)):
-            chunk = os.read(self._pipe.fileno(), 65536)
-            self._output.add(chunk)
-            self._open = bool(chunk)
+    def _overdue(self) -> str:
+        return f"stopped: it ran longer than its time limit of {spell(self._limits.time or 0)}"
 
-    def _rest(self, patience: float) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(patience, 0))
+    def _reason(self) -> str:
+        """Why it ended, if not by itself, though it was not told to."""
+        if self._command.lost:
+            return "its supervisor was killed" + self._stop_session()
+        return self._overdue() + self._command.left.text() if self._command.stopped else ""
+
+    def _stop(self, why: str) -> str:
+        """An empty answer: it had just ended by itself."""
+        self._command.stop(self._limits.kill_grace)
+        deadline = time.monotonic() + self._limits.kill_grace + KILLING + PATIENCE
+        while not self._command.ended and time.monotonic() < deadline:
+            self._turn(TICK)
+            self._command.nudge()
+        if not self._command.ended:
+            self._command.give_up()
+        if self._command.lost:
+            return why + self._stop_session()
+        return why + self._command.left.text() if self._command.stopped else ""
+
+    def _stop_session(self) -> str:
+        """Of what has lost its supervisor, so much can still be found."""
+        if self._command.session is None:
+            return "; what it had started may still run"
+        session = Remains(session_of(self._command.session), self._read_for)
+        session.stop(self._limits.kill_grace)
+        return "; what had left its session may still run" + Left(tuple(session.living())).text()
+
+    def _read_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._turn(deadline - time.monotonic())
+
+    def _turn(self, patience: float) -> None:
+        for key, _ in self._selector.select(max(patience, 0)):
+            if key.fileobj is self._command.control:
+                self._listen()
+            else:
+                self._read()
+
+    def _listen(self) -> None:
+        self._command.listen()
+        if self._command.ended:
+            self._selector.unregister(self._command.control)
+
+    def _read(self) -> None:
+        chunk = os.read(self._command.output.fileno(), 65536)
+        if chunk:
+            self._output.add(chunk)
+            self._hear(chunk)
+        else:
+            self._open = False
+            self._selector.unregister(self._command.output)
 
     def _drain(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while self._open and time.monotonic() < deadline:
-            self._read(deadline - time.monotonic())
-
-    def _stop(self) -> None:
-        """Asks the whole group to end, then makes it."""
-        deadline = time.monotonic() + self._limits.kill_grace
-        self._signal(signal.SIGTERM)
-        while self._group_lives() and time.monotonic() < deadline:
-            self._read(TICK)
-            if not self._open:
-                time.sleep(TICK / 10)
-        self._signal(signal.SIGKILL)
-        self._rest(self._limits.linger)
-
-    def _group_lives(self) -> bool:
-        self._process.poll()
-        return self._signal(0)
-
-    def _signal(self, number: int) -> bool:
-        """Whether anybody is left in the child's group, even one that we may not signal (sudo)."""
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+            self._turn(deadline - time.monotonic())

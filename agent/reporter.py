@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .client import Client
+from .client import UNKNOWN_PATH, Client
 from .errors import BadToken, JournalError, Refused, Unreachable
 from .journal import Entry, Journal
 from .pace import Pace
@@ -125,7 +125,7 @@ class Reporter:
 
     def _report(self, entry: Entry) -> None:
         try:
-            self._client.report(entry.id, entry.verb, entry.result)
+            self._tell(entry)
         except Unreachable as error:
             self._later(entry.id, error)
         except BadToken:
@@ -135,6 +135,15 @@ class Reporter:
             self._settle(entry.id)
         else:
             self._settle(entry.id)
+
+    def _tell(self, entry: Entry) -> None:
+        try:
+            self._client.report(entry.id, entry.verb, entry.result)
+        except (Refused, Unreachable) as error:
+            if entry.verb != "canceled" or error.status not in UNKNOWN_PATH:
+                raise
+            # An older server: it knows of no other bad end.
+            self._client.report(entry.id, "fail", entry.result)
 
     def _later(self, job: str, error: Unreachable) -> None:
         retry = self._retries.get(job)

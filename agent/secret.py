@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from pathlib import Path
 
 from .errors import ConfigError
+from .files import behind_links, read_with_owner, write_file
 
 TOKEN_LENGTH = 20
 
 
 def read_text(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8")
+        return decode(file, file.read_bytes())
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from error
+
+
+def decode(file: Path, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: this is not UTF-8 text ({error.reason})") from error
 
@@ -38,32 +43,23 @@ def write_token(file: Path, line: int, token: str) -> None:
         raise ConfigError(
             f"a token is {TOKEN_LENGTH} letters and digits; this has {len(token)} characters"
         )
-    file = file.resolve()
-    replace_file(file, set_line(read_text(file), line, token))
+    write_line(file, line, f'token: "{token}"')
 
 
-def set_line(text: str, line: int, token: str) -> str:
-    new = f'token: "{token}"'
+def write_line(file: Path, line: int, new: str) -> None:
+    """The file stays its owner's, and is never another's: what is written is what was read there."""
+    try:
+        file = behind_links(file)
+        data, owner = read_with_owner(file)
+        write_file(file, set_line(decode(file, data), line, new).encode(), owner=owner)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def set_line(text: str, line: int, new: str) -> str:
     if not line:
         return f"{new}\n{text}"
     lines = text.split("\n")
     ending = "\r" if lines[line - 1].endswith("\r") else ""
     lines[line - 1] = new + ending
     return "\n".join(lines)
-
-
-def replace_file(file: Path, text: str) -> None:
-    new = file.with_name(file.name + ".new")
-    try:
-        before = file.stat()
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(handle, "wb") as stream:
-            os.fchmod(handle, 0o600)
-            if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(handle, before.st_uid, before.st_gid)
-            stream.write(text.encode())
-            stream.flush()
-            os.fsync(handle)
-        os.replace(new, file)
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be written: {error.strerror}") from error

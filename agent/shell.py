@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from .errors import Failed
+from .hello import Offer
 from .job import Job
 from .process import Ended, Limits, run
 from .template import Script
 
 SHELL = "/bin/sh"
 HELP = ("help", "all")
+# The parameters of a command that any words may follow.
+ANYTHING = ("...",)
 ADVICE = "say `<agent> help` for what can be run here"
 """People say an agent's name before what it is to run; by `help` alone others are asked."""
 
@@ -29,6 +32,7 @@ class Shortcut:
     short: str
     cmd: str
     dir: str = ""
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Command:
     prefix: str
     words: tuple[str, ...]
     dir: str = ""
+    help: str = ""
+    params: tuple[str, ...] = ANYTHING
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Template:
     temp: str
     script: Script
     dir: str = ""
+    help: str = ""
+    params: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,17 @@ class Menu:
             *(template.name for template in self.templates),
         ]
 
+    def offers(self) -> tuple[Offer, ...]:
+        """What the server is told of it; where nothing explains an entry, its own text does."""
+        return (
+            *(Offer(each.short, each.help or each.cmd) for each in self.shortcuts),
+            *(Offer(each.prefix, each.help, each.params) for each in self.commands),
+            *(
+                Offer(each.name, each.help or each.temp, each.params or numbered(each))
+                for each in self.templates
+            ),
+        )
+
     def text(self) -> str:
         """The list that `help` answers with."""
         parts = [
@@ -102,6 +121,10 @@ class Menu:
             "\n\n".join(filter(None, parts))
             or "Nothing can be run here yet: skadi.yml lists nothing."
         )
+
+
+def numbered(template: Template) -> tuple[str, ...]:
+    return tuple(f"arg{number}" for number in range(1, template.script.arguments + 1))
 
 
 def section(title: str, rows: Iterable[tuple[str, str, str]]) -> str:
@@ -154,7 +177,7 @@ class Shell:
 
     def _start(self, plan: Plan, job: Job) -> Ended:
         try:
-            return run(plan.argv, plan.dir, self._limits, job.stopping)
+            return run(plan.argv, plan.dir, self._limits, job.reason_to_stop, job.show)
         except OSError as error:
             what = os.fsdecode(error.filename or plan.argv[0])
             raise Failed(f"cannot be started: {what}: {error.strerror or error}") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from bots import roster
 from bots.language import fold, nearest, split_word, take_duration
-from bots.notices import STOPPABLE, agent_line, code
+from bots.notices import agent_line, code, is_stoppable
+from bots.offers import about_agent, refuse_misspelt
+from bots.pages import log
 from bots.people import home, link, unlink, way_in, whoami
 from bots.picks import agent_names, find_agent, find_job, pick_job
 from bots.turn import Command, Desk, Linked, Open, Refusal, Submit, Turn
@@ -69,6 +70,7 @@ async def submit(
 ) -> Job:
     if not command:
         raise Refusal("NoCommand", name=agent.name, example=f"{agent.name} uptime")
+    await refuse_misspelt(desk, turn, agent, command)
     return await desk.jobs.submit(
         account.id,
         agent,
@@ -100,9 +102,13 @@ async def again(desk: Desk, turn: Turn, account: Account) -> Job:
 
 
 async def cancel(desk: Desk, turn: Turn, account: Account) -> Reply | None:
-    job = await pick_job(desk, turn, account, lambda job: job.status in STOPPABLE)
-    canceled = await desk.jobs.cancel(account.id, job.id)
-    return None if hears_anyway(turn, job) else show(desk, turn, canceled)
+    job = await pick_job(desk, turn, account, is_stoppable)
+    after = await desk.jobs.cancel(account.id, job.id)
+    if after.status.final:
+        return None if hears_anyway(turn, job) else show(desk, turn, after)
+    key = "cancel.asked_before" if job.cancel_asked_at else "cancel.asked"
+    facts = {"agent": after.agent_name, "command": after.command, "tag": after.tag}
+    return turn.say(key, **{name: code(fact) for name, fact in facts.items()})
 
 
 def hears_anyway(turn: Turn, job: Job) -> bool:
@@ -111,20 +117,6 @@ def hears_anyway(turn: Turn, job: Job) -> bool:
     if turn.message.patience > 0 or there is None:
         return False
     return (there.adapter, there.channel_id) == (here.adapter, here.channel_id)
-
-
-async def log(desk: Desk, turn: Turn, account: Account) -> Reply:
-    """In a chat without threads every job ever is "here", so that the newest is meant."""
-    job = await pick_job(desk, turn, account, speaks, newest=not turn.in_thread)
-    reply = replace(show(desk, turn, job), actions=())
-    if job.result:
-        return reply
-    nothing = turn.words("log.none" if job.status.final else "log.none_yet")
-    return replace(reply, text=f"{reply.text}\n{nothing}")
-
-
-def speaks(job: Job) -> bool:
-    return bool(job.result) or job.status.final
 
 
 async def status(desk: Desk, turn: Turn, account: Account) -> Reply:
@@ -203,7 +195,8 @@ async def help(desk: Desk, turn: Turn) -> Reply:
     lines = [turn.words("help.run"), *(help_line(turn, command.verb) for command in shown)]
     names = [agent.name for agent in await desk.agents.list(turn.account.id)]
     if names:
-        lines.append(turn.words("help.agents", agents=spelled(turn, names)))
+        example = code(turn.words("typed.help", name=names[0]))
+        lines.append(turn.words("help.agents", agents=spelled(turn, names), example=example))
     more = code(f"{verb_word(turn.language, 'help')} {verb_word(turn.language, 'delay')}")
     return turn.reply("\n".join([*lines, turn.words("help.footer", more=more)]), quiet=True)
 
@@ -223,7 +216,7 @@ def spelled(turn: Turn, names: Sequence[str]) -> str:
 async def explain(desk: Desk, turn: Turn) -> str:
     command = WORDS.get(fold(turn.rest))
     if command is None:
-        raise Refusal("NoHelp", word=turn.rest, near=nearest(turn.rest, OFFERED))
+        return await explain_agent(desk, turn)
     if command.run is not_yet:
         raise Refusal("NotYet", verb=fold(turn.rest))
     described = LANGUAGES[turn.language].verbs[command.verb]
@@ -234,6 +227,18 @@ async def explain(desk: Desk, turn: Turn) -> str:
     if others := other_words(turn, command):
         lines.append(turn.words("help.aliases", aliases=spelled(turn, others)))
     return "\n".join(filter(None, lines))
+
+
+async def explain_agent(desk: Desk, turn: Turn) -> str:
+    """What can be run on an agent. Refusal for a word that is neither a verb nor an agent's name."""
+    names: Sequence[str] = ()
+    if turn.account:
+        try:
+            agent = await find_agent(desk, turn.account, turn.rest)
+            return "\n".join(await about_agent(desk, turn, agent))
+        except NotFound:
+            names = await agent_names(desk, turn.account)
+    raise Refusal("NoHelp", word=turn.rest, near=nearest(turn.rest, [*OFFERED, *names]))
 
 
 def other_words(turn: Turn, command: Command) -> list[str]:

@@ -15,7 +15,7 @@ from core.errors import SkadiError
 from core.model import FINAL, Agent, EventMessage, Job, JobStatus, Times
 
 LEVELS: Mapping[JobStatus, Level] = {JobStatus.FAILED: "error", JobStatus.EXPIRED: "warning"}
-STOPPABLE = frozenset({JobStatus.DELAYED, JobStatus.QUEUING})
+WAITING = frozenset({JobStatus.DELAYED, JobStatus.QUEUING})
 
 DEFAULT_TIMES = Times()
 
@@ -81,11 +81,20 @@ def either(language: str, words: Iterable[str]) -> str:
 # Jobs.
 
 
+def is_stoppable(job: Job) -> bool:
+    """Whether a wish to have it stopped is worth saying; only agents with a journal hear of one."""
+    if job.status in WAITING:
+        return True
+    return job.status.active and bool(job.journal) and job.cancel_asked_at is None
+
+
 def phase(job: Job, now: datetime, times: Times) -> str:
     """The status, told apart further where a person must know more than its name."""
     match job.status:
         case JobStatus.DELAYED if job.due_at is None or job.due_at <= now:
             return "due"
+        case JobStatus.SENT | JobStatus.RUNNING if job.cancel_asked_at:
+            return "stopping"
         case JobStatus.CANCELED if job.sent_at:
             return "stopped"
         case JobStatus.SUCCEEDED | JobStatus.FAILED if job.expired_at:
@@ -154,7 +163,7 @@ class Notices:
 
     def _actions(self, job: Job, language: str) -> Sequence[Action]:
         """By the whole id: another job may end in the same characters."""
-        if job.status in STOPPABLE:
+        if is_stoppable(job):
             return (Action(say(language, "button.cancel"), f"cancel {job.id}", "danger"),)
         if job.status in FINAL:
             return (Action(say(language, "button.again"), f"again {job.id}"),)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bots.language import fold, plain, split_word
-from bots.notices import agent_line, code
+from bots.notices import agent_line, code, spell
+from bots.offers import about_agent
 from bots.picks import find_agent
 from bots.turn import Answer, Desk, Once, Refusal, Turn
 from core.chat import Action, Reply
@@ -20,7 +21,7 @@ async def agent(desk: Desk, turn: Turn, account: Account) -> Answer:
     word, rest = split_word(turn.rest)
     deed = DEEDS.get(fold(word))
     if deed is None:
-        raise usage(turn)
+        return await show(desk, turn, account, turn.rest)
     return await deed(desk, turn, account, rest)
 
 
@@ -33,6 +34,13 @@ async def list_agents(desk: Desk, turn: Turn, account: Account, rest: str) -> Re
     if not agents:
         return no_agents(turn)
     return turn.reply("\n".join(await agent_lines(desk, turn, agents)))
+
+
+async def show(desk: Desk, turn: Turn, account: Account, rest: str) -> Reply:
+    """How an agent is, and what it says of itself."""
+    agent = await find_agent(desk, account, named(turn, rest))
+    lines = [*await agent_lines(desk, turn, [agent]), *await about_agent(desk, turn, agent)]
+    return turn.reply("\n".join(lines))
 
 
 async def agent_lines(desk: Desk, turn: Turn, agents: Sequence[Agent]) -> list[str]:
@@ -60,14 +68,30 @@ async def add(desk: Desk, turn: Turn, account: Account, rest: str) -> Once:
     if not name:
         raise Refusal("MissingName")
     agent, token = await desk.agents.enrol(account.id, plain(name), remark=remark)
-    return with_token(turn, "agent.added", agent, token)
+    way = await line_to_paste(desk, turn, agent)
+    return with_token(turn, "agent.added", agent, token=token, way=way)
+
+
+async def line(desk: Desk, turn: Turn, account: Account, rest: str) -> Once:
+    refuse_to_show_tokens(turn)
+    agent = await find_agent(desk, account, named(turn, rest))
+    return with_token(turn, "agent.line", agent, way=await line_to_paste(desk, turn, agent))
+
+
+async def line_to_paste(desk: Desk, turn: Turn, agent: Agent) -> str:
+    """The line that installs the agent, and what is to be known of it."""
+    enrolment = desk.agents.enrolment
+    within = spell(turn.language, enrolment.way.life)
+    typed = await enrolment.new_line(agent)
+    key = "way.here" if enrolment.way.local else "way"
+    return turn.words(key, line=typed, within=within, url=enrolment.way.url)
 
 
 async def rotate(desk: Desk, turn: Turn, account: Account, rest: str) -> Once:
     refuse_to_show_tokens(turn)
     agent = await find_agent(desk, account, named(turn, rest))
     token = await desk.agents.rotate(account.id, agent.id)
-    return with_token(turn, "agent.rotated", agent, token)
+    return with_token(turn, "agent.rotated", agent, token=token)
 
 
 def refuse_to_show_tokens(turn: Turn) -> None:
@@ -78,10 +102,10 @@ def refuse_to_show_tokens(turn: Turn) -> None:
         raise Refusal("TokenInMail")
 
 
-def with_token(turn: Turn, key: str, agent: Agent, token: str) -> Once:
+def with_token(turn: Turn, key: str, agent: Agent, **secrets: str) -> Once:
     name = code(agent.name)
-    kept = turn.say(f"{key}.kept", name=name, rotate=typed(turn, "rotate", agent.name))
-    return Once(turn.say(key, name=name, token=token), kept)
+    ways = {deed: typed(turn, deed, agent.name) for deed in ("rotate", "line")}
+    return Once(turn.say(key, name=name, **secrets), turn.say(f"{key}.kept", name=name, **ways))
 
 
 def named(turn: Turn, rest: str) -> str:
@@ -141,7 +165,9 @@ Deed = Callable[[Desk, Turn, Account, str], Awaitable[Answer]]
 
 DEEDS: Mapping[str, Deed] = {
     **dict.fromkeys(("", "list", "列表"), list_agents),
+    **dict.fromkeys(("show", "查看"), show),
     **dict.fromkeys(("add", "添加", "新增"), add),
+    **dict.fromkeys(("line", "安装"), line),
     **dict.fromkeys(("remove", "删除", "移除"), remove),
     **dict.fromkeys(("rename", "改名", "重命名"), rename),
     **dict.fromkeys(("rotate", "换令牌", "轮换"), rotate),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.desk import Answer, Desk, Row, command, listing, spell
-from core.errors import Conflict
+from core.errors import Conflict, Invalid
 from core.model import Account
 
 accounts = typer.Typer(help="Who owns agents and is spoken to.")
@@ -72,6 +72,31 @@ async def language(
     row = account_row(await desk.accounts.get(found.id))
     tongue = "the language of each message" if language == "auto" else language
     return Answer(row, f"Account {called(found)} is spoken to in {tongue}.")
+
+
+@command(accounts, "callback-secret")
+async def callback_secret(
+    desk: Desk,
+    account: Who,
+    rotate: Annotated[
+        bool, typer.Option(help="Make a new one; the old one signs for a day.")
+    ] = False,
+) -> Answer:
+    """Show, once, the secret that an account's callbacks are signed with."""
+    # It brings the libraries of callbacks along, which the other commands need not load.
+    from cli.platforms import find_secrets
+
+    found = await desk.accounts.find(account)
+    secrets = find_secrets(desk.settings, desk.store)
+    if secrets is None:
+        text = "No address is called: no section [adapters.<name>] does. See docs/callbacks.md"
+        raise Invalid(text)
+    secret = await (secrets.rotate(found.id) if rotate else secrets.show(found.id))
+    if secret is None:
+        text = f"It was shown before. Make a new one: account callback-secret {account} --rotate"
+        raise Conflict(text, code="SecretShown")
+    text = f"Receivers verify the callbacks of {called(found)} with this secret, shown only now:"
+    return Answer({"account_id": found.id, "secret": secret}, f"{text}\n\n  {secret}")
 
 
 @command(accounts, "remove")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
@@ -9,7 +10,8 @@ import typer
 from cli.accounts import Who, called
 from cli.desk import Answer, Desk, Row, command, listing
 from core.agents import Standing
-from core.model import Account, Agent
+from core.durations import spell_duration
+from core.model import Account, Agent, Hello, Offer
 
 agents = typer.Typer(help="The servers that run things.")
 
@@ -43,11 +45,67 @@ async def add(
     alias: Annotated[str, typer.Option(help="A second, shorter name.")] = "",
     remark: Annotated[str, typer.Option(help="What it is for.")] = "",
 ) -> Answer:
-    """Make an agent and show its token, once."""
+    """Make an agent; show its token and a line that installs it, once."""
     owner = await desk.accounts.find(account)
     agent, token = await desk.agents.enrol(owner.id, name, alias, remark)
-    text = f"Agent {agent.name} of {called(owner)} is made. Start it with:{shown_once(token)}"
-    return Answer({**agent_row(agent, owner), "token": token}, text)
+    line = await desk.agents.enrolment.new_line(agent)
+    text = (
+        f"Agent {agent.name} of {called(owner)} is made. {to_paste(desk, line)}\n\n"
+        f"Or start one that is there already with its token:{shown_once(token)}"
+    )
+    return Answer({**agent_row(agent, owner), "token": token, "line": line}, text)
+
+
+def to_paste(desk: Desk, line: str) -> str:
+    """What to do with the line that installs an agent, and how far it reaches."""
+    within = spell_duration(desk.settings.web.enrol_within)
+    if desk.settings.web.url:
+        return f"Paste this on its machine within {within}:\n\n  {line}"
+    return (
+        f"Paste this within {within}, on this machine (for others set [web] url to the address "
+        f"at which they reach this server):\n\n  {line}"
+    )
+
+
+@command(agents, "line")
+async def line(desk: Desk, account: Who, agent: Which) -> Answer:
+    """Show a line that installs an agent, or moves it: its token of now dies when it is pasted."""
+    owner = await desk.accounts.find(account)
+    found = await desk.agents.find(owner.id, agent)
+    line = await desk.agents.enrolment.new_line(found)
+    return Answer({**agent_row(found, owner), "line": line}, to_paste(desk, line))
+
+
+@command(agents, "show")
+async def about(desk: Desk, account: Who, agent: Which) -> Answer:
+    """Show what an agent says of itself: its version, its machine, what it can run."""
+    owner = await desk.accounts.find(account)
+    found = await desk.agents.find(owner.id, agent)
+    hello = await desk.agents.hellos.of(found)
+    return Answer({**agent_row(found, owner), **hello_row(hello)}, hello_text(found, hello))
+
+
+def hello_row(hello: Hello | None) -> Row:
+    return {
+        "version": hello and hello.version,
+        "hostname": hello and hello.hostname,
+        "shell": hello and hello.shell,
+        "commands": hello and [asdict(command) for command in hello.commands],
+        "said_at": hello and hello.said_at,
+    }
+
+
+def hello_text(agent: Agent, hello: Hello | None) -> str:
+    if hello is None:
+        return f"{agent.name} has not said what it can run: it is an old one, or was never here."
+    where = f"{agent.name}: version {hello.version or '-'} on {hello.hostname or '-'}"
+    shell = ["Any command of a shell."] if hello.shell else []
+    return "\n".join([where, *shell, *map(offer_line, hello.commands)])
+
+
+def offer_line(offer: Offer) -> str:
+    usage = " ".join([offer.name, *offer.params])
+    return f"  {usage}: {offer.help}" if offer.help else f"  {usage}"
 
 
 @command(agents, "list")

@@ -13,6 +13,8 @@ from core.settings.hosts import reachable
 
 TRY = ("hello", "date", "uptime", "echo <words>", "sleep 5", "fail")
 WRITER = "you@localhost"
+PATIENCE = 30
+"""Seconds for which what is pasted waits for its result."""
 
 
 def banner(places: Places, token: str, mail: str) -> str:
@@ -80,7 +82,8 @@ def read_mail(outbox: Path) -> str:
 
 def curl(http: str, token: str, command: str = "hello") -> str:
     body = dumps({"agent": "demo", "message": command})
-    return f"curl -sS -H 'Authorization: Bearer {token}' -d {quote(body)} {http}/api/jobs"
+    url = f"{http}/api/jobs?wait={PATIENCE}"
+    return f"curl -sS -H 'Authorization: Bearer {token}' -d {quote(body)} {quote(url)}"
 
 
 def look(http: str, token: str, job: str = "ID") -> str:

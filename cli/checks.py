@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import orjson
@@ -115,6 +116,7 @@ def check_web(settings: Settings) -> Iterator[Finding]:
         if settings.has_demo:
             todo = "Switch it off: SKADI_DEMO=off, then account remove demo."
             yield Finding("warn", "demo", "It is on, and open to the network.", todo)
+    yield from check_way(settings)
     try:
         yield from check_answer(address, ask(f"{address}/readyz"))
     except (URLError, OSError) as error:
@@ -122,6 +124,19 @@ def check_web(settings: Settings) -> Iterator[Finding]:
             yield Finding("ok", "HTTP", f"{address} is free; the server is not running.")
         else:
             yield taken(address, "SKADI_WEB__PORT")
+
+
+def check_way(settings: Settings) -> Iterator[Finding]:
+    """Whether other machines can be given an agent by a line that is pasted there."""
+    web = settings.web
+    if not web.url and (web.trust_proxy or not is_loopback(web.host)):
+        message = "The line that installs an agent works on this machine alone."
+        todo = "Set [web] url to the address at which other machines reach this server."
+        yield Finding("warn", "agents", message, todo)
+    if web.url.startswith("http://") and not is_loopback(urlsplit(web.url).hostname or ""):
+        message = f"Agents are installed from {web.url}, without TLS."
+        todo = "Put a proxy with TLS before it, and write https:// into [web] url."
+        yield Finding("warn", "agents", message, todo)
 
 
 def ask(url: str) -> Any:

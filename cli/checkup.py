@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from cli.checks import check_broker, check_clocks, check_database, check_web
 from cli.desk import Answer, Json, program, refusal, say
 from cli.folder import check_folder
-from core.durations import spell_duration
+from core.durations import spell_period
 from core.errors import SettingsError, SkadiError
 from core.settings import Secret, Settings
 from core.settings.finding import Finding
@@ -125,8 +125,10 @@ def spell_setting(value: object) -> str:
     match value:
         case Secret():
             return "(set)" if value else "(empty)"
+        case None:
+            return "for ever"
         case timedelta():
-            return spell_duration(value)
+            return spell_period(value)
         case bool():
             return "true" if value else "false"
         case tuple():

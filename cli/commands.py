@@ -11,7 +11,9 @@ from cli.agents import agents
 from cli.checkup import check, migrate
 from cli.desk import Program, program
 from cli.identities import identities
+from cli.jobs import jobs
 from cli.letters import letters
+from cli.submit import PASS_ON, follow, settle_wait, submit
 from cli.tokens import tokens
 
 HELP = """Run things on your own servers from the chat, the mail or the pipeline you already use.
@@ -25,9 +27,10 @@ a socket of its own, such as smtp. The commands below work beside a running serv
   python app.py web                          start one role of several
   python app.py check                        what is configured, what is missing, what to do
   python app.py account add ada              somebody who owns agents
-  python app.py agent add ada web-1          an agent of hers, and its token
+  python app.py agent add ada web-1          an agent of hers, and the line that installs it
   python app.py identity code ada            a code by which she links a chat
   python app.py token add account ada ci     a token for her pipeline
+  python app.py submit web-1 uptime --wait   let an agent run something, here or at SKADI_URL
 """
 
 GROUPS = {
@@ -35,6 +38,7 @@ GROUPS = {
     "identity": identities,
     "agent": agents,
     "token": tokens,
+    "jobs": jobs,
     "letters": letters,
 }
 
@@ -53,4 +57,6 @@ def run(arguments: Sequence[str], skadi: Program) -> None:
         commands.add_typer(group, name=name, no_args_is_help=True)
     commands.command("migrate")(migrate)
     commands.command("check")(check)
-    commands(list(arguments), prog_name="python app.py")
+    commands.command("submit", context_settings=PASS_ON)(submit)
+    commands.command("follow")(follow)
+    commands(settle_wait(arguments), prog_name="python app.py")

@@ -20,8 +20,10 @@ import typer
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker
-from core.durations import parse_duration
+from core.durations import parse_period
 from core.errors import SettingsError, SkadiError, Unavailable
+from core.history import History
+from core.jobs import Jobs
 from core.notifier import Letters
 from core.settings import Settings
 from core.store import Store
@@ -44,7 +46,11 @@ class Desk(Protocol):
     @property
     def agents(self) -> Agents: ...
     @property
+    def jobs(self) -> Jobs: ...
+    @property
     def letters(self) -> Letters: ...
+    @property
+    def history(self) -> History: ...
     @property
     def store(self) -> Store: ...
     @property
@@ -175,11 +181,11 @@ def shown(text: str) -> str:
 
 
 def duration(text: str) -> timedelta:
-    """For an option: `720h`; nought or less is none."""
+    """For an option: `720h`, or `30d`; nought or less is none."""
     try:
-        length = parse_duration(text)
+        length = parse_period(text)
     except ValueError:
         length = timedelta()
     if length <= timedelta():
-        raise typer.BadParameter('a duration like "720h" or "90m"')
+        raise typer.BadParameter('a duration like "30d", "720h" or "90m"')
     return length

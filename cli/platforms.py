@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapters import Platform, find_module, read_options
-from core.chat import Mailbox
+from core.chat import Mailbox, Secrets
 from core.errors import SettingsError
+from core.model import utc_now
+from core.notebook import Notes
 from core.settings import Settings
 from core.settings.finding import Finding
+from core.store import Store
 
 
 def kind_of(name: str, settings: Settings) -> str:
@@ -36,5 +39,15 @@ def find_mailbox(settings: Settings) -> Mailbox | None:
         platform, options = read_section(name, settings)
         if make := getattr(platform, "mailbox", None):
             found: Mailbox = make(name, options, settings.data)
+            return found
+    return None
+
+
+def find_secrets(settings: Settings, store: Store) -> Secrets | None:
+    """Those of the first section that signs by some."""
+    for name in settings.adapters:
+        platform, _ = read_section(name, settings)
+        if make := getattr(platform, "secrets", None):
+            found: Secrets = make(Notes(store, name), utc_now)
             return found
     return None

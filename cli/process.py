@@ -26,22 +26,10 @@ class Misuse(SettingsError):
 LEAVE_WITHIN = 10.0
 """Seconds from the wish to stop to the end, whatever is still in hand."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-OURS = ("skadi", "demo", "app", "cli", "bots", "web", "adapters", "core")
-"""Who says more when asked to. Libraries do not: theirs names paths, statements, whole bodies."""
 PRIVATE = 0o077
 """What we write is for whoever runs us: keys, commands, and what they put out."""
 
 log = logging.getLogger(__name__)
-
-
-def start_log(level: str) -> None:
-    wanted = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(
-        level=max(wanted, logging.WARNING), format=FORMAT, datefmt="%Y-%m-%d %H:%M:%S"
-    )
-    for name in OURS:
-        logging.getLogger(name).setLevel(wanted)
 
 
 def keep_private() -> None:

@@ -48,15 +48,23 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(app: ASGIApp, web: Web, *, ready: asyncio.Event, stop: Callable[[], None]) -> None:
+async def serve(
+    app: ASGIApp,
+    web: Web,
+    *,
+    ready: asyncio.Event,
+    stop: Callable[[], None],
+    section: str = "web",
+) -> None:
     """Serve until cancelled; then let `stop` end what is held open, and finish what is in hand.
 
-    `ready` is set when callers are served."""
-    sockets = await listen(web.host, web.port)
+    `ready` is set when callers are served; `section` of the settings says where."""
+    sockets = await listen(web.host, web.port, section)
     server = Server(configure(app, web), ready)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     serving = asyncio.create_task(server.serve(sockets))
-    log.info("HTTP on http://%s:%d", web.host, web.port)
+    what = "HTTP" if section == "web" else section
+    log.info("%s on http://%s:%d", what, web.host, web.port)
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
@@ -94,7 +102,7 @@ class Hosted:
         await receive()
         try:
             async with self._open_door() as self._door:
-                with on_stopping(self._door.polls.close):
+                with on_stopping(self._door.close):
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
         except (SettingsError, SkadiError) as error:
@@ -140,7 +148,7 @@ def configure(app: ASGIApp, web: Web) -> uvicorn.Config:
     )
 
 
-async def listen(host: str, port: int) -> list[socket.socket]:
+async def listen(host: str, port: int, section: str = "web") -> list[socket.socket]:
     """Bound sockets for every address of a host. Raises SettingsError, naming the setting."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
@@ -149,8 +157,8 @@ async def listen(host: str, port: int) -> list[socket.socket]:
         return [bind(family, address) for family, _, _, _, address in dict.fromkeys(found)]
     except OSError as error:
         raise SettingsError(
-            f"[web] HTTP cannot listen on {host}:{port}: {error.strerror or error}. "
-            + advice(error, "SKADI_WEB")
+            f"[{section}] HTTP cannot listen on {host}:{port}: {error.strerror or error}. "
+            + advice(error, f"SKADI_{section.upper()}")
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -20,8 +21,17 @@ tokens.add_typer(adding, name="add")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is for; shown in lists.")]
 Expires = Annotated[
     timedelta | None,
-    typer.Option(parser=duration, metavar="DURATION", help="Valid for so long: 720h."),
+    typer.Option(parser=duration, metavar="DURATION", help="Valid for so long: 90d, 720h."),
 ]
+Scopes = Annotated[
+    list[str],
+    typer.Option(
+        "--scope", metavar="SCOPE", help="It may do this alone: submit, read, cancel or agents."
+    ),
+]
+
+
+EVERYTHING: list[str] = []
 
 
 def token_row(token: Token, names: dict[str, str]) -> dict[str, object]:
@@ -30,6 +40,7 @@ def token_row(token: Token, names: dict[str, str]) -> dict[str, object]:
         "kind": token.kind,
         "account": names.get(token.account_id or "", ""),
         "name": token.name,
+        "scopes": " ".join(sorted(token.scopes)),
         "created_at": token.created_at,
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,
@@ -42,18 +53,22 @@ async def make(
     owner: Account | None,
     name: str,
     expires: timedelta | None,
+    scopes: Sequence[str] = (),
 ) -> tuple[dict[str, object], str]:
     ends = utc_now() + expires if expires is not None else None
-    token, secret = await desk.accounts.add_token(kind, owner.id if owner else None, name, ends)
+    account_id = owner.id if owner else None
+    token, secret = await desk.accounts.add_token(kind, account_id, name, ends, scopes)
     names = {owner.id: owner.name} if owner else {}
     return {**token_row(token, names), "token": secret}, secret
 
 
 @command(adding, "account")
-async def add_account(desk: Desk, account: Who, name: Name, expires: Expires = None) -> Answer:
-    """A token that speaks for one account: programs, CI pipelines."""
+async def add_account(
+    desk: Desk, account: Who, name: Name, expires: Expires = None, scope: Scopes = EVERYTHING
+) -> Answer:
+    """A token that speaks for one account: programs, CI pipelines. Without --scope it may do everything."""
     owner = await desk.accounts.find(account)
-    row, secret = await make(desk, "account", owner, name, expires)
+    row, secret = await make(desk, "account", owner, name, expires, scope)
     return Answer(row, f"This token speaks for {called(owner)}:{shown_once(secret)}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -26,6 +26,10 @@ LONGEST_UID = 20
 BY_ID = "id:"
 PREFIXES = {"account": "ska_", "system": "sks_"}
 MAIL_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+
+SCOPES = frozenset({"submit", "read", "cancel", "agents"})
+"""What the token of an account may be restricted to: to submit jobs, to read what became of them, to
+cancel them, to make agents."""
 
 TokenKind = Literal["account", "system", "mail"]
 
@@ -136,15 +140,29 @@ class Accounts:
     # Tokens
 
     async def add_token(
-        self, kind: TokenKind, account_id: str | None, name: str, expires_at: datetime | None = None
+        self,
+        kind: TokenKind,
+        account_id: str | None,
+        name: str,
+        expires_at: datetime | None = None,
+        scopes: Collection[str] = (),
     ) -> tuple[Token, str]:
-        """The token and its secret, which is never shown again."""
+        """The token and its secret, which is never shown again. `scopes`: what an account's token is
+        restricted to; none: nothing."""
         if (kind == "system") != (account_id is None):
             raise Invalid("A system token belongs to no account, the others to one.")
         if not name.strip() or len(name) > 100:
             raise Invalid("A token's name has 1 to 100 characters.", code="InvalidName")
         secret = _mail_secret() if kind == "mail" else PREFIXES[kind] + secrets.token_urlsafe(24)
-        token = Token(new_id(), kind, account_id, name.strip(), self._clock(), expires_at)
+        token = Token(
+            id=new_id(),
+            kind=kind,
+            account_id=account_id,
+            name=name.strip(),
+            created_at=self._clock(),
+            expires_at=expires_at,
+            scopes=_scopes(kind, scopes),
+        )
         await self._store.add_token(token, hash_secret(secret))
         return token, secret
 
@@ -156,19 +174,22 @@ class Accounts:
             raise NotFound("There is no such token.", code="TokenNotFound", id=token_id)
         await self._memory.changed()
 
-    async def bearer(self, secret: str) -> Token:
-        """The account or system token a program shows. Unauthorized otherwise."""
+    async def bearer(self, secret: str, *, late: bool = False) -> Token:
+        """The account or system token a program shows. Unauthorized otherwise. `late`: it was let in
+        before, and may have expired since; not so if somebody revoked it."""
         await self._memory.refresh()
-        token = await self._valid(secret)
+        token = await self._valid(secret, late=late)
         if token is None or token.kind == "mail":
             raise Unauthorized("The token is missing or not known.")
         return token
 
     async def holder(self, secret: str) -> tuple[str, str] | None:
-        """core.chat.Keyring: whose secret command address or account token this is."""
+        """core.chat.Keyring: whose secret command address or account token this is.
+
+        A token with scopes is none: whoever writes may say any verb."""
         await self._memory.refresh()
         token = await self._valid(secret)
-        if token is None or token.account_id is None:
+        if token is None or token.account_id is None or token.scopes:
             return None
         return token.account_id, f"token:{token.id}"
 
@@ -183,10 +204,12 @@ class Accounts:
         identity = await self._store.identity(platform, subject)
         return identity is None or identity.account_id == account_id
 
-    async def _valid(self, secret: str) -> Token | None:
+    async def _valid(self, secret: str, *, late: bool = False) -> Token | None:
         hashed = hash_secret(secret)
         token = await self._memory.recall(("token", hashed), lambda: self._store.token(hashed))
-        return token if token and self._holds(token) else None
+        if token is None or token.revoked_at is not None:
+            return None
+        return token if late or self._holds(token) else None
 
     def _holds(self, token: Token) -> bool:
         if token.revoked_at is not None:
@@ -249,6 +272,15 @@ def _hash_code(code: str) -> str:
 def _mail_secret() -> str:
     """26 letters that survive a mail program's lower-casing: 130 bits."""
     return "".join(secrets.choice(MAIL_LETTERS) for _ in range(26))
+
+
+def _scopes(kind: TokenKind, scopes: Collection[str]) -> frozenset[str]:
+    known = ", ".join(sorted(SCOPES))
+    if scopes and kind != "account":
+        raise Invalid("Only the token of an account has scopes.", code="InvalidScope")
+    if not SCOPES.issuperset(scopes):
+        raise Invalid(f"A scope is one of {known}.", code="InvalidScope")
+    return frozenset(scopes)
 
 
 def _language(language: str) -> str:

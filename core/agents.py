@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from base64 import b32encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,7 +12,9 @@ from unicodedata import normalize
 
 from core.accounts import Accounts, hash_secret
 from core.broker import Broker, Sign
+from core.enrolment import Enrolment, Way, new_token
 from core.errors import Conflict, Invalid, NotFound, SkadiError, Unauthorized, Unavailable
+from core.hellos import Hellos
 from core.journals import Journals
 from core.memory import Memory
 from core.model import (
@@ -62,6 +62,7 @@ class Agents:
         times: Times | None = None,
         reserved: frozenset[str] = frozenset(),
         memory: Memory | None = None,
+        way: Way | None = None,
     ) -> None:
         self._store = store
         self._broker = broker
@@ -73,6 +74,8 @@ class Agents:
         self._journals = Journals(store, clock)
         self._homes = asyncio.Semaphore(TOLD_AT_ONCE)
         self._signs: dict[str, datetime] = {}
+        self.hellos = Hellos(store, self._memory, clock)
+        self.enrolment = Enrolment(store, self._memory, clock, way or Way(), self._check_names)
 
     async def enrol(
         self, account_id: str, name: str, alias: str = "", remark: str = ""
@@ -392,11 +395,6 @@ PLAIN_WORDS = {
 
 def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def new_token() -> str:
-    """20 characters of base32: 100 bits, the length old agents check."""
-    return b32encode(secrets.token_bytes(13)).decode()[:20].lower()
 
 
 def _compose(name: str) -> str:

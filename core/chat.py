@@ -73,6 +73,15 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """An event of an account's, in the JSON in which it is published."""
+
+    id: str
+    account_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What is said in a thread. `text` is a small CommonMark subset; `output` is a job's whole output,
     which the adapter cuts, folds or attaches; `replaces` is the handle of the post to update."""
@@ -88,6 +97,8 @@ class Reply:
     """One line that names the matter, where a platform shows one apart (mail without a question)."""
     language: str = ""
     """What `text` is written in; empty where nobody said."""
+    event: Published | None = None
+    """What a place with `Abilities.events` is told instead of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,8 @@ class Abilities:
 
     `edits`: a post can be replaced. `accepts_after`: seconds after which a job that has not ended gets an
     acceptance of its own (None: the direct answer was the acceptance). `edit_pause`: fewest seconds
-    between two edits of one post. `longest`: most characters of one text.
+    between two edits of one post. `longest`: most characters of one text. `events`: it is told every
+    event of a job from `sent` on, each once and in order, and no words.
     """
 
     edits: bool = False
@@ -107,6 +119,7 @@ class Abilities:
     longest: int = 4000
     edit_pause: float = 0.0
     accepts_after: float | None = None
+    events: bool = False
 
 
 class DeliveryError(Exception):
@@ -142,6 +155,16 @@ class Mailbox:
     def address(self, secret: str) -> str:
         """The address that commands the account of that secret."""
         return f"{self.local}+{secret}@{self.domain}"
+
+
+class Secrets(Protocol):
+    """By which the accounts of ours can tell that it is we who call."""
+
+    async def show(self, account_id: str) -> str | None:
+        """The newest, to be shown to its owner; None: that was done before."""
+
+    async def rotate(self, account_id: str) -> str:
+        """A new one, shown."""
 
 
 class Notebook(Protocol):
@@ -186,6 +209,13 @@ class Adapter(Protocol):
         Raises DeliveryError only."""
 
     async def close(self) -> None: ...
+
+
+class Caller(Adapter, Protocol):
+    """A place with `Abilities.events`: jobs name the address that is told."""
+
+    def address(self, url: str) -> Thread:
+        """Raises ValueError: what the address is or has, as the rest of a sentence."""
 
 
 class Webhook(Adapter, Protocol):

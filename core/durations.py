@@ -41,6 +41,18 @@ def parse_duration(text: str) -> timedelta:
     return sign * timedelta(microseconds=int(nanoseconds) // 1_000)
 
 
+def parse_period(text: str) -> timedelta:
+    """The same, with days before it all: `90d`, `1d12h`. For operators; agents' Go has no days.
+
+    Raises ValueError."""
+    days, found, rest = text.partition("d")
+    if not found:
+        return parse_duration(text)
+    if not re.fullmatch("[0-9]{1,5}", days) or rest[:1] in ("-", "+"):
+        raise ValueError(f"not a duration: {text[:40]!r}")
+    return timedelta(days=int(days)) + (parse_duration(rest) if rest else timedelta())
+
+
 def spell_duration(duration: timedelta) -> str:
     """Write a duration so that parse_duration reads the same one: `1h30m`, `45s`, `0.3s`, `0s`."""
     if duration < timedelta():
@@ -50,3 +62,9 @@ def spell_duration(duration: timedelta) -> str:
     seconds = (Decimal(rest // timedelta(microseconds=1)) / 1_000_000).normalize()
     amounts = ((f"{hours}h", hours), (f"{minutes}m", minutes), (f"{seconds:f}s", seconds))
     return "".join(spelled for spelled, amount in amounts if amount) or "0s"
+
+
+def spell_period(duration: timedelta) -> str:
+    """Write a duration that is not negative so that parse_period reads the same one: `90d`, `1d12h`."""
+    days, rest = divmod(duration, timedelta(days=1))
+    return f"{days}d{spell_duration(rest) if rest else ''}" if days else spell_duration(rest)

@@ -13,7 +13,15 @@ from core.model import EventJobStatus, EventMessage, Job
 LONGEST_IN_NEWS = 8192
 """Bytes of a result that travel with an event; the whole is at /api/jobs/{id}."""
 
-MOMENTS = ("sent_at", "running_at", "succeeded_at", "failed_at", "expired_at", "canceled_at")
+MOMENTS = (
+    "sent_at",
+    "running_at",
+    "cancel_asked_at",
+    "succeeded_at",
+    "failed_at",
+    "expired_at",
+    "canceled_at",
+)
 
 
 def job_json(job: Job) -> dict[str, Any]:
@@ -36,16 +44,24 @@ def job_json(job: Job) -> dict[str, Any]:
     return fields
 
 
-def job_news(event: EventJobStatus, delivery_id: str = "") -> News:
-    fields = job_json(event.job)
-    fields["event_id"] = event.id
-    fields["seq"] = event.seq
-    if len(event.job.result) > LONGEST_IN_NEWS // 4:
-        result, cut = clip(event.job.result, LONGEST_IN_NEWS)
+def short_json(job: Job) -> dict[str, Any]:
+    """The same with so much of the result as travels beside other things."""
+    fields = job_json(job)
+    if len(job.result) > LONGEST_IN_NEWS // 4:
+        result, cut = clip(job.result, LONGEST_IN_NEWS)
         fields["result"] = result
         if cut:
             fields["result_cut"] = True
-    return News(JOB_STREAM, orjson.dumps(fields), delivery_id)
+    return fields
+
+
+def event_json(event: EventJobStatus) -> dict[str, Any]:
+    """An event as it is published."""
+    return short_json(event.job) | {"event_id": event.id, "seq": event.seq}
+
+
+def job_news(event: EventJobStatus, delivery_id: str = "") -> News:
+    return News(JOB_STREAM, orjson.dumps(event_json(event)), delivery_id)
 
 
 def message_news(event: EventMessage, delivery_id: str = "") -> News:

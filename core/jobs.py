@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, cast
 
 from core import settings
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker import Broker, Sign
-from core.chat import Adapter, Thread
+from core.chat import Adapter, Caller, Thread
 from core.errors import Conflict, Invalid, NotFound, SkadiError, Unavailable
-from core.events import clip
 from core.model import Agent, Clock, Job, JobStatus, Mover, Times, is_id, new_id, utc_now
-from core.store import AddJob, Batch, MoveJob, Postponed, Store
+from core.output import Output, fit
+from core.store import AddJob, Batch, CancelJob, MoveJob, Postponed, Store
 from core.text import clean, is_encodable
 
 log = logging.getLogger(__name__)
 
 DEFAULTS = settings.Jobs()
 LONGEST_SOURCE = 100  # characters; so much of it is kept
+LONGEST_CALLBACK = 1000  # characters
 LONGEST_DELAY = timedelta(days=3660)
-LOST = "\n… (cut: the output was longer than {size} bytes)"
+UNBEGUN = "canceled before it reached the agent"
 SHORTEST_TAIL = 4
 DECIDED_AT_ONCE = 64
 """Due jobs that are decided together: they share commits, and leave the database room for others."""
@@ -64,6 +65,7 @@ class Jobs:
         adapters: Mapping[str, Adapter] | None = None,
         command_limit: int = DEFAULTS.command_limit,
         result_limit: int = DEFAULTS.result_limit,
+        output_limit: int = DEFAULTS.output_limit,
     ) -> None:
         self._store = store
         self._broker = broker
@@ -74,12 +76,15 @@ class Jobs:
         self._adapters = adapters if adapters is not None else {}
         self._command_limit = command_limit
         self._result_limit = result_limit
+        self.output = Output(store, adapters=self._adapters, clock=clock, limit=output_limit)
         store.on_commit(self._announce)
 
     async def _announce(self, batch: Batch) -> bool:
         """Commit, then announce, then answer. While the broker is away the watcher says it later."""
         try:
-            await self._broker.tell(batch.news, batch.ready)
+            for agent_id, job_id in batch.called_off:
+                await self._broker.call_off(agent_id, job_id)
+            await self._broker.tell(batch.news, batch.ready, batch.stirred)
             return True
         except Unavailable:
             return False
@@ -106,7 +111,7 @@ class Jobs:
         if delay is not None and delay > LONGEST_DELAY:
             raise Invalid("A job may be delayed by ten years at most.", code="InvalidDuration")
         later = delay is not None and delay > timedelta()
-        if key and (known := await self._known(account_id, key)):
+        if key and (known := await self.known(account_id, key)):
             return known
         if not later:
             await self._check_presence(agent)
@@ -145,14 +150,14 @@ class Jobs:
             )
         if "\0" in command or not is_encodable(command):
             raise Invalid("The command is not text.", code="InvalidMessage", reason="binary")
-        if callback not in ("", "disable"):
-            raise Invalid("A callback is empty or `disable`; addresses are not called yet.")
+        self._callee(callback)
         if not agent.available:
             raise Invalid(
                 f"{agent.name} is switched off.", code="InvalidAgent", name=agent.name, off=True
             )
 
-    async def _known(self, account_id: str, key: str) -> Job | None:
+    async def known(self, account_id: str, key: str) -> Job | None:
+        """The job that was submitted under this key."""
         job = await self._store.jobs.by_key(key)
         return job if job and job.account_id == account_id else None
 
@@ -163,11 +168,26 @@ class Jobs:
             raise Invalid(f"{agent.name} is offline.", code="InvalidAgent", **facts)
 
     async def _target(self, job: Job) -> Thread | None:
-        """Whom to tell: the thread it came from, else the account's home."""
-        if job.callback == "disable":
-            return None
+        """Whom to tell: the address it names, or the thread it came from, else the account's home."""
+        if job.callback:
+            return self._callee(job.callback)
         thread = job.thread or await self._accounts.home(job.account_id)
         return thread if thread and thread.adapter in self._adapters else None
+
+    def _callee(self, callback: str) -> Thread | None:
+        """The address that a job's events are to go to, if it names one. Invalid: none that is called."""
+        if callback in ("", "disable"):
+            return None
+        if len(callback) > LONGEST_CALLBACK:
+            raise Invalid(f"A callback has at most {LONGEST_CALLBACK} characters.")
+        callers = (each for each in self._adapters.values() if each.abilities.events)
+        caller = next(callers, None)
+        if caller is None:
+            raise Invalid("A callback is empty or `disable`; addresses are not called from here.")
+        try:
+            return cast(Caller, caller).address(callback)
+        except ValueError as error:
+            raise Invalid(f"The callback {error}.") from error
 
     # Asked after
 
@@ -196,12 +216,27 @@ class Jobs:
         ids = {job.id for job in current}
         return [*current, *(job for job in newest if job.id not in ids)][:limit]
 
+    async def page(
+        self,
+        account_id: str,
+        *,
+        agent_id: str | None = None,
+        status: JobStatus | None = None,
+        before: str | None = None,
+        limit: int = 20,
+    ) -> Sequence[Job]:
+        """Newest first, those older than the job `before`; with the beginnings of their results."""
+        return await self._store.jobs.page(account_id, agent_id, status, before, limit)
+
     # Ended by people and programs
 
     async def cancel(self, account_id: str, job_id: str) -> Job:
-        """Delayed and queuing ones at once. Conflict JobRunning, Invalid JobFinished otherwise."""
+        """Delayed and queuing ones at once; the agent that has one is asked to stop it, and its end is
+        told when it comes (the job is unfinished then).
+
+        Conflict JobRunning: its agent cannot hear of it. Invalid JobFinished."""
         await self.get(account_id, job_id)
-        return await self._move(job_id, JobStatus.CANCELED, "account", account_id)
+        return (await self._store.jobs.cancel(CancelJob(job_id, account_id))).job
 
     async def expire(self, account_id: str | None, job_id: str) -> Job:
         """Upstream gives up on a job. Invalid JobFinished when it has ended."""
@@ -294,11 +329,29 @@ class Jobs:
             await self._hint(self._broker.take_back, agent.id, job_id)
         return None
 
+    async def call_off_lost(self, agent: Agent, journal: str, job_ids: Iterable[str]) -> None:
+        """What somebody wants stopped, and the journal that it was handed to has just said that it does
+        not hold, never arrived: it ends here."""
+        for job_id in sorted(job_ids):
+            move = MoveJob(
+                job_id, JobStatus.CANCELED, "agent", agent.id, UNBEGUN, journal, again=True
+            )
+            try:
+                await self._store.jobs.move(move)
+            except Conflict:
+                continue  # it has begun, or is another journal's; that one will say how it ended
+            except (Invalid, NotFound):
+                pass  # it is over
+            await self._hint(self._broker.take_back, agent.id, job_id)
+
     async def give_back(self, agent: Agent, claimed: Claimed) -> None:
-        """Its caller was gone before the answer left the house: it waits again."""
+        """Its caller was gone before the answer left the house: it waits again, unless somebody has
+        wanted it stopped meanwhile."""
         move = MoveJob(claimed.id, JobStatus.QUEUING, "server", agent.id, journal=claimed.journal)
         try:
             await self._store.jobs.move(move)
+        except Conflict:
+            await self.call_off_lost(agent, claimed.journal, [claimed.id])
         except SkadiError as error:
             log.warning("Job %s could not be given back: %s", claimed.id, error)
 
@@ -322,8 +375,7 @@ class Jobs:
             await self._hint(self._broker.take_back, agent.id, job_id)
 
     def _fit(self, result: str) -> str:
-        text, cut = clip(clean(result), self._result_limit)
-        return text + LOST.format(size=self._result_limit) if cut else text
+        return fit(clean(result), self._result_limit)
 
     async def _hint(self, say: Say, agent_id: str, job_id: str) -> None:
         try:

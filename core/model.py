@@ -45,6 +45,17 @@ def new_id() -> str:
     return "".join([PAIRS[number >> shift & 1023] for shift in SHIFTS])
 
 
+def first_id(moment: datetime) -> str:
+    """What is made before a moment has a smaller id, what is made after it a greater one."""
+    number = max(int(moment.timestamp() * 1000), 0) << 52
+    return "".join([PAIRS[number >> shift & 1023] for shift in SHIFTS])
+
+
+def moment_of(id: str) -> datetime:
+    """When an id of ours was made, to the millisecond."""
+    return datetime.fromtimestamp((int(id, 32) >> 52) / 1000, UTC)
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form of an id of ours."""
     return len(text) == 20 and not text.strip(DIGITS)
@@ -103,6 +114,7 @@ MOVES: Mapping[tuple[JobStatus, JobStatus], frozenset[Mover]] = {
     # What really happened may arrive late, once.
     (JobStatus.EXPIRED, JobStatus.SUCCEEDED): frozenset({"agent"}),
     (JobStatus.EXPIRED, JobStatus.FAILED): frozenset({"agent"}),
+    (JobStatus.EXPIRED, JobStatus.CANCELED): frozenset({"agent"}),
 }
 
 
@@ -174,6 +186,11 @@ class Token:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    scopes: frozenset[str] = frozenset()
+    """What it may do; empty: everything."""
+
+    def may(self, scope: str) -> bool:
+        return not self.scopes or scope in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +209,27 @@ class Agent:
     """What its owner was last told; presence itself is asked of the broker."""
     journal: str = ""
     removed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One thing an agent can run: the words it begins with, and the names of those that follow."""
+
+    name: str
+    help: str = ""
+    params: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What an agent said of itself. `shell`: it runs whatever it is sent, beside the commands."""
+
+    agent_id: str
+    version: str
+    hostname: str
+    commands: tuple[Offer, ...]
+    shell: bool
+    said_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

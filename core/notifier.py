@@ -14,15 +14,24 @@ from typing import Protocol
 from core import settings
 from core.accounts import Accounts
 from core.broker import Broker
-from core.chat import Abilities, Adapter, DeliveryError, Reply, Thread
+from core.chat import Abilities, Adapter, DeliveryError, Published, Reply, Thread
 from core.errors import NotFound, SkadiError, Unavailable
-from core.model import Clock, Delivery, EventMessage, Job, new_id, utc_now
+from core.events import job_news
+from core.metrics import DELIVERY_TRIES, TELLING
+from core.model import ACTIVE, FINAL, Clock, Delivery, EventMessage, Job, new_id, utc_now
+from core.output import Output
 from core.store import Store
 from core.store.rows import thread_key
 
 DEFAULTS = settings.Notifier()
 
 log = logging.getLogger(__name__)
+
+LONGEST_TAIL = 1500
+"""Characters of its output that the post of a running job shows."""
+MOST_SIZES = 50_000
+WORTH_A_CALL = ACTIVE | FINAL
+"""What a place is told that takes events: a job's way from the moment an agent has it."""
 
 
 class Phrase(Protocol):
@@ -46,17 +55,22 @@ class Patience:
     give_up_after: timedelta = DEFAULTS.give_up
     look: float = DEFAULTS.look.total_seconds()
     """Seconds between two looks at what is due in the database, whatever the hints say."""
+    brings: int = 500
+    """Deliveries that one look brings along."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What to say now. `shown`: how far they know then; `seen`: how far we looked; `final`: the last word."""
+    """What to say now. `shown`: how far they know then; `seen`: how far we looked; `final`: the last word;
+    `size`: bytes of live output that are shown by it; `ended_at`: when the job ended whose end it is."""
 
     reply: Reply | None
     shown: int = 0
     seen: int = 0
     final: bool = True
     again_at: datetime | None = None
+    size: int = 0
+    ended_at: datetime | None = None
 
 
 class Notifier:
@@ -79,19 +93,24 @@ class Notifier:
         self._clock = clock
         self._patience = patience or Patience()
         self._lanes: dict[str, deque[str]] = {}
+        self._waiting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work = False
+        self._leaving = False
         self._resting: dict[str, asyncio.TimerHandle] = {}
+        self._output = Output(store)
+        self._sizes: dict[str, int] = {}
+        """Bytes of output that are shown, by delivery."""
 
     async def run(self) -> None:
-        """Until cancelled; then what is being sent is finished."""
+        """Until cancelled; then what is being sent is finished, and what waits is left to others."""
         self._at_work = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hear())
                 group.create_task(self._look())
         finally:
-            self._at_work = False
+            self._at_work, self._leaving = False, True
             for alarm in self._resting.values():
                 alarm.cancel()
             if self._tasks:
@@ -109,28 +128,31 @@ class Notifier:
         """Hints may be lost; what is due stands in the database."""
         while True:
             try:
-                await self._enqueue(await self._store.deliveries.due(self._clock(), 500))
+                # Those that wait in a slow lane are due as well, and must not hide the others.
+                limit = self._patience.brings + len(self._waiting)
+                await self._enqueue(await self._store.deliveries.due(self._clock(), limit))
             except Unavailable as error:
                 log.warning("The notifier waits: %s", error)
             await asyncio.sleep(self._patience.look)
 
     async def tell_due(self) -> None:
         """One look, told to the end."""
-        await self._enqueue(await self._store.deliveries.due(self._clock(), 500))
+        await self._enqueue(await self._store.deliveries.due(self._clock(), self._patience.brings))
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _enqueue(self, delivery_ids: Iterable[str]) -> None:
         for delivery_id in delivery_ids:
+            if delivery_id in self._waiting:
+                continue
             if thread := await self._store.deliveries.target(delivery_id):
                 self._join(thread_key(thread), delivery_id)
 
     def _join(self, lane: str, delivery_id: str) -> None:
         """One lane a target, so that a slow one holds up nobody else and order is kept within it."""
-        if waiting := self._lanes.get(lane):
-            if delivery_id not in waiting:
-                waiting.append(delivery_id)
+        if delivery_id in self._waiting:
             return
+        self._waiting.add(delivery_id)
         if lane in self._lanes:
             self._lanes[lane].append(delivery_id)
             return
@@ -142,19 +164,21 @@ class Notifier:
     async def _drive(self, lane: str) -> None:
         waiting = self._lanes[lane]
         try:
-            while waiting:
-                await self._tell(lane, waiting.popleft())
+            while waiting and not self._leaving:
+                self._waiting.discard(delivery_id := waiting.popleft())
+                await self._tell(lane, delivery_id)
         except Unavailable as error:
             log.warning("A delivery waits: %s", error)
         except Exception:
             log.exception("A delivery failed in a way nobody thought of.")
         finally:
+            self._waiting.difference_update(waiting)
             del self._lanes[lane]
 
     async def _tell(self, lane: str, delivery_id: str) -> None:
         """Say what is new until they know all there is, or a try fails, or the post must rest."""
         behind = True
-        while behind:
+        while behind and not self._leaving:
             delivery = await self._store.deliveries.claim(
                 delivery_id, self._clock(), self._patience.lease
             )
@@ -198,6 +222,9 @@ class Notifier:
         except Exception as error:
             log.exception("Delivery %s could not be made.", delivery.id)
             return await self._fail(delivery, DeliveryError(repr(error)[:200], permanent=False))
+        if saying.reply:
+            self._remember(delivery, saying)
+            self._count(delivery, saying)
         return await self._store.deliveries.told(
             delivery,
             shown=saying.shown,
@@ -207,6 +234,13 @@ class Notifier:
             again_at=saying.again_at,
             rests_until=self._rest(delivery) if saying.reply else None,
         )
+
+    def _count(self, delivery: Delivery, saying: Saying) -> None:
+        adapter = delivery.thread.adapter
+        DELIVERY_TRIES.add(adapter, "told")
+        if saying.ended_at:
+            TELLING.observe((self._clock() - saying.ended_at).total_seconds())
+        log.info("%s: told by %s as far as %d", whose(delivery), adapter, saying.shown)
 
     def _rest(self, delivery: Delivery, asked: float | None = None) -> datetime | None:
         """Until when nothing is said there, whatever happens: a post that was just edited is left
@@ -222,16 +256,25 @@ class Notifier:
         over = now - (delivery.failing_since or now) >= self._patience.give_up_after
         again_at = None if error.permanent or over else now + self._pause(delivery, error)
         rests_until = self._rest(delivery, error.retry_after)
+        if self._takes_events(delivery):
+            # What happens next waits behind what failed, and must not hurry it.
+            rests_until = again_at
         await self._store.deliveries.failed(delivery, str(error), now, again_at, rests_until)
+        DELIVERY_TRIES.add(delivery.thread.adapter, "failed" if again_at else "dead")
         log.log(
             logging.INFO if again_at else logging.WARNING,
-            "Delivery %s to %s failed (%s): %s",
+            "%s: delivery %s to %s failed (%s): %s",
+            whose(delivery),
             delivery.id,
             delivery.thread.adapter,
             "tried again later" if again_at else "a dead letter now",
             error,
         )
         return True
+
+    def _takes_events(self, delivery: Delivery) -> bool:
+        adapter = self._adapters.get(delivery.thread.adapter)
+        return adapter is not None and adapter.abilities.events
 
     def _pause(self, delivery: Delivery, error: DeliveryError) -> timedelta:
         """Back-off with jitter, never shorter than the platform asked for."""
@@ -262,8 +305,12 @@ class Notifier:
         job = await self._store.jobs.get(delivery.job_id or "")
         if job is None:
             return Saying(None)
+        if adapter.abilities.events:
+            return await self._compose_event(delivery, job)
         again_at = worth_telling_at(delivery, job, adapter.abilities)
-        if again_at is None or again_at > self._clock():
+        job, size = await self._with_output(job, adapter.abilities)
+        grown = size > self._sizes.get(delivery.id, 0)
+        if not grown and (again_at is None or again_at > self._clock()):
             return Saying(None, delivery.shown_seq, job.seq, job.status.final, again_at)
         reply = self._phrase.job(
             job,
@@ -273,7 +320,41 @@ class Notifier:
             now=self._clock(),
         )
         reply = replace(reply, replaces=delivery.handle)
-        return Saying(reply, job.seq, job.seq, job.status.final)
+        return Saying(
+            *(reply, job.seq, job.seq, job.status.final),
+            size=size,
+            ended_at=job.ended_at,
+        )
+
+    async def _with_output(self, job: Job, abilities: Abilities) -> tuple[Job, int]:
+        """The job with what is to be seen of its output, and how many bytes there are of one that goes
+        on (0 where that is not shown)."""
+        if job.status.final:
+            return replace(job, result=await self._output.known(job)), 0
+        if not (abilities.edits and job.status.active):
+            return job, 0
+        tail, size = await self._output.tail(job, min(LONGEST_TAIL, abilities.longest // 2))
+        return (replace(job, result=tail) if size else job), size
+
+    def _remember(self, delivery: Delivery, saying: Saying) -> None:
+        """How much output is seen there, so that nothing is edited without need."""
+        if saying.final:
+            self._sizes.pop(delivery.id, None)
+        elif saying.size:
+            if len(self._sizes) > MOST_SIZES:
+                self._sizes.clear()
+            self._sizes[delivery.id] = saying.size
+
+    async def _compose_event(self, delivery: Delivery, job: Job) -> Saying:
+        """The first that they do not know, the same at every try."""
+        event = await self._store.jobs.next_event(job.id, delivery.shown_seq, WORTH_A_CALL)
+        if event is None:
+            return Saying(None, delivery.shown_seq, job.seq, job.status.final)
+        published = Published(event.id, job.account_id, job_news(event).body.decode())
+        reply = Reply(delivery.thread, "", event=published)
+        return Saying(
+            *(reply, event.seq, event.seq, event.job.status.final), ended_at=event.job.ended_at
+        )
 
     async def _language(self, delivery: Delivery) -> str:
         """The account's, else what was last written from there."""
@@ -282,6 +363,11 @@ class Notifier:
         except NotFound:
             return delivery.thread.locale
         return account.language or delivery.thread.locale
+
+
+def whose(delivery: Delivery) -> str:
+    """By which name the log speaks of it: the id of its job where it has one."""
+    return delivery.job_id or delivery.event_id or delivery.id
 
 
 def worth_telling_at(delivery: Delivery, job: Job, abilities: Abilities) -> datetime | None:

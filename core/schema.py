@@ -87,6 +87,8 @@ tokens = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=True),
     Column("revoked_at", Moment, nullable=True),
+    # Words with blanks between; none is all.
+    Column("scopes", String(200), nullable=False, server_default=""),
 )
 
 channels = Table(
@@ -121,6 +123,28 @@ agents = Table(
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("removed_at", Moment, nullable=True),
+)
+
+# What an agent said of itself, apart from the row that every poll reads.
+hellos = Table(
+    "hellos",
+    metadata,
+    Column("agent_id", Id, primary_key=True),
+    Column("version", String(50), nullable=False),
+    Column("hostname", String(255), nullable=False),
+    Column("commands", Words, nullable=False),
+    Column("shell", Boolean, nullable=False),
+    Column("said_at", Moment, nullable=False),
+)
+
+# A code for the one exchange that gives a new machine its agent's token.
+enrol_codes = Table(
+    "enrol_codes",
+    metadata,
+    Column("hash", Digest, primary_key=True),
+    Column("account_id", Id, nullable=False),
+    Column("agent_id", Id, nullable=False, index=True),
+    Column("expires_at", Moment, nullable=False, index=True),
 )
 
 # Names and aliases share one room an account; the row is what makes them unique.
@@ -172,6 +196,16 @@ results = Table(
     "results",
     metadata,
     Column("job_id", Id, primary_key=True),
+    Column("text", Words, nullable=False),
+)
+
+# What a job says while it runs, a row a chunk; `start` and `size` are bytes of UTF-8.
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("job_id", Id, primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
     Column("text", Words, nullable=False),
 )
 

@@ -13,6 +13,7 @@ from core.agents import Agents
 from core.broker import Broker
 from core.errors import Unavailable
 from core.jobs import Jobs
+from core.keeping import Keeping
 from core.model import Clock, utc_now
 from core.store import Store
 
@@ -22,8 +23,8 @@ DEFAULTS = settings.Watcher()
 PAGE = 500
 FRESH = timedelta(seconds=5)
 """What is younger is still being said by who committed it."""
-KEEP_MESSAGES = timedelta(days=7)
-"""Longer than any platform repeats a message."""
+TOGETHER = 20
+"""Jobs whose output is forgotten in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,15 @@ class Watcher:
         *,
         clock: Clock = utc_now,
         timetable: Timetable | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self._store = store
         self._broker = broker
         self._agents = agents
         self._jobs = jobs
         self._clock = clock
+        self._keeping = keeping or Keeping(store, clock=clock)
+        self._told: frozenset[str] = frozenset()
         times = timetable or Timetable()
         self.sweeps = (
             Sweep("facts", times.facts, self.remind_facts),
@@ -99,7 +103,8 @@ class Watcher:
         await self._broker.set_epoch(await self._store.facts.epoch())
 
     async def remind_ready(self) -> None:
-        """What the database calls queuing, and what journals were handed, is said to the broker again."""
+        """What the database calls queuing, what journals were handed, and what of it is to be stopped, is
+        said to the broker again."""
         after = ("", "")
         before = self._clock() - FRESH
         while page := await self._store.jobs.queuing(before, after, PAGE):
@@ -109,6 +114,11 @@ class Watcher:
         while page := await self._store.jobs.handed_out(after, PAGE):
             for agent_id, job_id in page:
                 await self._broker.hand_out(agent_id, job_id)
+            after = page[-1]
+        after = ("", "")
+        while page := await self._store.jobs.called_off(after, PAGE):
+            for agent_id, job_id in page:
+                await self._broker.call_off(agent_id, job_id)
             after = page[-1]
 
     async def remind_events(self) -> None:
@@ -123,5 +133,17 @@ class Watcher:
         """Forget what nobody can ask for any more."""
         now = self._clock()
         await self._store.notes.forget(now)
-        while await self._store.messages.forget(now - KEEP_MESSAGES, PAGE) >= PAGE:
-            pass
+        await self._forget_output()
+        await self._keeping.sweep()
+
+    async def _forget_output(self) -> None:
+        """The pieces that came while a job ran, once its report has brought the whole. A run of this
+        takes all that the run before has left to those who were reading."""
+        after, told = "", list[str]()
+        while page := await self._store.outputs.replaced(after, PAGE):
+            told += page
+            after = page[-1]
+        spent = [job_id for job_id in told if job_id in self._told]
+        self._told = frozenset(told)
+        for start in range(0, len(spent), TOGETHER):
+            await self._store.outputs.forget(spent[start : start + TOGETHER])

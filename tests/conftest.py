@@ -1,5 +1,6 @@
 """What every test may ask for: servers of its own, empty databases, and a clock."""
 
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -10,6 +11,9 @@ from tests.clock import Clock
 from tests.servers import HAS_REDIS_62, MariaDB, Redis, find_redis_62
 
 _numbers = count(1)
+
+# Programs that the tests start inherit it: one started by nohup would not hear a hang-up, as it should not.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeGuard
 
 from core.agents import Agents
 from core.durations import parse_duration
-from core.errors import Invalid, NotFound
+from core.errors import Forbidden, Invalid, NotFound
 from core.events import job_json, rfc3339
 from core.jobs import Jobs
-from core.model import Agent, MessageType, is_id
+from core.model import Agent, MessageType, Token, is_id
 from web.answer import ACCEPTED, CREATED, NO_CONTENT, Answer, in_json
 from web.auth import Auth
 from web.body import Bodies
@@ -20,8 +20,8 @@ from web.call import Call
 from web.fields import text_of
 from web.poll import Polls
 
-Verb = Literal["running", "succeed", "fail"]
-VERBS = frozenset({"running", "succeed", "fail"})
+Verb = Literal["running", "succeed", "fail", "canceled"]
+VERBS = frozenset({"running", "succeed", "fail", "canceled"})
 LONGEST_DURATION = 100
 UNITS = ("days", "hours", "minutes")
 
@@ -39,10 +39,12 @@ class AgentApi:
         self._jobs = jobs
 
     async def pull(self, call: Call) -> Answer:
-        claimed = await self._polls.take(call)
-        if claimed is None:
+        given = await self._polls.take(call)
+        if given is None:
             return NO_CONTENT
-        return in_json(200, {"id": claimed.id, "message": claimed.message})
+        job, cancel = given.claimed, given.cancel
+        fields: dict[str, Any] = {"id": job.id, "message": job.message} if job else {}
+        return in_json(200, fields | ({"cancel": cancel} if cancel else {}))
 
     async def report(self, call: Call) -> Answer:
         agent = await self._auth.agent(call)
@@ -55,6 +57,17 @@ class AgentApi:
         if more:
             await self._bodies.drain(call)
         return NO_CONTENT
+
+    async def output(self, call: Call) -> Answer:
+        agent = await self._auth.agent(call)
+        fields = await self._bodies.fields(call)
+        offset = fields.get("offset")
+        if not isinstance(offset, int) or isinstance(offset, bool):
+            raise Invalid("offset is how many bytes of output came before.")
+        text = text_of(fields, "text")
+        kept = await self._jobs.output.add(agent, call.param("id"), offset, text)
+        answered = {"have": kept.have, "cancel": kept.cancel}
+        return in_json(200, answered | ({"full": True} if kept.full else {}))
 
     async def add(self, call: Call) -> Answer:
         agent = await self._auth.agent(call)
@@ -86,7 +99,7 @@ class SystemApi:
         self._jobs = jobs
 
     async def submit(self, call: Call) -> Answer:
-        token = await self._auth.token(call)
+        token = await self._auth.token(call, "submit")
         fields = await self._bodies.fields(call)
         account_id = await self._auth.account_of(token, text_of(fields, "user_id"))
         agent = await self._agents.get(account_id, text_of(fields, "agent_id"))
@@ -96,17 +109,17 @@ class SystemApi:
             text_of(fields, "message"),
             source=text_of(fields, "source"),
             requested_by=f"token:{token.id}",
-            callback=text_of(fields, "callback"),
+            callback=callback_of(fields, token),
         )
         return in_json(200, job_json(job)) if call.accepts_json() else NO_CONTENT
 
     async def expire(self, call: Call) -> Answer:
-        token = await self._auth.token(call)
+        token = await self._auth.token(call, "cancel")
         await self._jobs.expire(token.account_id, job_id_of(call))
         return NO_CONTENT
 
     async def enrol(self, call: Call) -> Answer:
-        token = await self._auth.token(call)
+        token = await self._auth.token(call, "agents")
         account_id = await self._auth.account_of(token, call.param("uid"))
         fields = await self._bodies.fields(call)
         about = (text_of(fields, name) for name in ("name", "alias", "remark"))
@@ -116,6 +129,14 @@ class SystemApi:
 
 def is_verb(text: str) -> TypeGuard[Verb]:
     return text in VERBS
+
+
+def callback_of(fields: Mapping[str, Any], token: Token) -> str:
+    """Who is told. An address is told the output as well, so that it takes a token that may read."""
+    callback = text_of(fields, "callback")
+    if callback not in ("", "disable") and not token.may("read"):
+        raise Forbidden("An address is told what a job says: this token lacks the scope read.")
+    return callback
 
 
 def job_id_of(call: Call) -> str:

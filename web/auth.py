@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address
+from typing import Literal
 
 from core.accounts import Accounts
 from core.agents import Agents
@@ -13,6 +14,8 @@ from core.model import Agent, Token
 from web.call import Call
 
 LONGEST_TOKEN = 200
+
+Scope = Literal["submit", "read", "cancel", "agents"]
 
 
 class Auth:
@@ -25,14 +28,14 @@ class Auth:
 
     async def agent(self, call: Call) -> Agent:
         """The agent that calls; that it does is a sign of life."""
-        return await self._agents.authenticate(bearer(call), self._address(call))
+        return await self._agents.authenticate(bearer(call), self.address(call))
 
     async def greet(
         self, call: Call, *, out: bool, take: bool = False, sign: Sign | None = None
     ) -> tuple[Agent, Sign | None]:
         """The same, with what the broker says to that sign, or said to one in its place. `out`: with
         the jobs on their way; `take`: with a job that is ready."""
-        address = self._address(call)
+        address = self.address(call)
         return await self._agents.greet(bearer(call), address, out=out, take=take, sign=sign)
 
     async def recognise(self, call: Call) -> Agent:
@@ -46,16 +49,25 @@ class Auth:
     def was_away(self, sign: Sign) -> bool:
         return self._agents.was_away(sign)
 
-    async def token(self, call: Call) -> Token:
-        """The account or upstream system that calls."""
-        return await self._accounts.bearer(bearer(call))
+    async def token(self, call: Call, *scopes: Scope) -> Token:
+        """The account or upstream system that calls; Forbidden where it may not do all of this."""
+        token = await self._accounts.bearer(bearer(call))
+        for scope in scopes:
+            if not token.may(scope):
+                raise Forbidden(f"This token may not do that: it lacks the scope {scope}.")
+        return token
 
-    async def account(self, call: Call) -> tuple[str, Token]:
-        """The id of the account that calls, and its token."""
-        token = await self.token(call)
+    async def account(self, call: Call, *scopes: Scope) -> tuple[str, Token]:
+        """The id of the account that calls, and its token; Forbidden where it may not do all of this."""
+        token = await self.token(call, *scopes)
         if token.account_id is None:
             raise Forbidden("This path takes the token of an account.")
         return token.account_id, token
+
+    async def still_let_in(self, call: Call) -> None:
+        """Unauthorized if the token that was let in has been revoked since; a call that waits may
+        outlive it."""
+        await self._accounts.bearer(bearer(call), late=True)
 
     async def account_of(self, token: Token, uid: str) -> str:
         """The id of the account that an upstream system names; an account names itself."""
@@ -65,7 +77,7 @@ class Auth:
             raise Forbidden("The token of an account speaks for that account alone.")
         return token.account_id
 
-    def _address(self, call: Call) -> str:
+    def address(self, call: Call) -> str:
         client = call.scope.get("client")
         peer: str = client[0] if client else ""
         return forwarded(call, peer) if self._trust_proxy else peer

@@ -32,9 +32,9 @@ class Bodies:
         self._settings = settings
         self._places = Places(settings.long_bodies, settings.place_seconds)
 
-    async def fields(self, call: Call) -> dict[str, Any]:
+    async def fields(self, call: Call, longest: int | None = None) -> dict[str, Any]:
         """The body as an object; an empty one has no fields. Raises Invalid or TooLarge."""
-        return parse(await self._read(call, self._settings.longest_body))
+        return parse(await self._read(call, longest or self._settings.longest_body))
 
     async def result(self, call: Call, agent_id: str, expect: Ask) -> tuple[str, bool]:
         """What an agent reports, and whether the rest of the body is still on its way.

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
+from core.metrics import REQUESTS
 from web.answer import Answer
 from web.errors import refusal
 
@@ -112,13 +113,26 @@ class Call:
 Serve = Callable[[Call], Awaitable[Answer]]
 
 
+class Tally:
+    """Counts the answers of one route, by their hundreds, for little."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, method: str, path: str) -> None:
+        self._keys = [(method, path, f"{hundred}xx") for hundred in range(6)]
+
+    def count(self, status: int) -> None:
+        REQUESTS.values[self._keys[status // 100]] += 1
+
+
 class Endpoint:
     """A raw route: calls, answers, and turns whatever goes wrong into an answer."""
 
-    __slots__ = ("_serve",)
+    __slots__ = ("_serve", "_tally")
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, tally: Tally) -> None:
         self._serve = serve
+        self._tally = tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
@@ -131,5 +145,6 @@ class Endpoint:
             answer = refusal(error)
         finally:
             call.close()
+        self._tally.count(answer.start["status"])
         await send(answer.start)
         await send(answer.end)

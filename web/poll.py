@@ -1,9 +1,11 @@
-"""An agent asks for its next job, and may have the question held until there is one."""
+"""An agent asks for its next job and hears which ones to stop; it may have the question held until
+there is something to say."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +14,11 @@ from urllib.parse import parse_qsl
 from core.broker import Broker, Sign
 from core.errors import Invalid, SkadiError, Unavailable
 from core.jobs import Claimed, Jobs
+from core.metrics import HELD_POLLS
 from core.model import Agent, is_id
 from web.auth import Auth
 from web.call import Call
-from web.rounds import Held, Rounds
+from web.rounds import Held, Rounds, Wishes
 from web.settings import WebSettings
 
 MOST_HELD = 1000
@@ -35,6 +38,14 @@ class Ask:
     holding: frozenset[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a poll is answered: a job, the ids of jobs to be stopped, or both."""
+
+    claimed: Claimed | None = None
+    cancel: Sequence[str] = ()
+
+
 class Polls:
     """The polls of this process, held and not."""
 
@@ -43,7 +54,8 @@ class Polls:
         self._jobs = jobs
         self._broker = broker
         self._settings = settings
-        self._rounds = Rounds(auth, settings.look_again)
+        self._wishes = Wishes()
+        self._rounds = Rounds(auth, settings.look_again, self._wishes)
         self._closed = False
 
     def close(self) -> None:
@@ -52,22 +64,33 @@ class Polls:
         self._rounds.close()
         self._broker.ring_all()
 
-    async def take(self, call: Call) -> Claimed | None:
-        """The next job of the agent that calls. Raises Invalid for a query that makes no sense."""
+    async def take(self, call: Call) -> Given | None:
+        """The next job of the agent that calls, and which of its jobs somebody wants stopped. Raises
+        Invalid for a query that makes no sense."""
         ask = self._read(call)
         now = asyncio.get_running_loop().time()
         agent, sign = await self._auth.greet(call, out=ask.holding is not None)
-        claimed = await self._claim(call, ask, agent, sign)
-        if claimed or not ask.wait or self._closed:
-            return claimed
+        await self._end_lost(ask, agent, sign)
+        given = await self._give(call, ask, agent, sign)
+        if given or not ask.wait or self._closed:
+            return given
         takes = ask.slots > 0
         with self._broker.bell(agent.id, takes=takes) as bell:
             epoch = sign.epoch if sign else None
             held = Held(agent.id, bell, ask.holding, takes, epoch, due=now)
             with self._rounds.hold(held):
-                return await self._hold(call, ask, held, now + ask.wait)
+                HELD_POLLS.add()
+                try:
+                    return await self._hold(call, ask, held, now + ask.wait)
+                finally:
+                    HELD_POLLS.add(by=-1)
 
-    async def _hold(self, call: Call, ask: Ask, held: Held, end: float) -> Claimed | None:
+    async def _end_lost(self, ask: Ask, agent: Agent, sign: Sign | None) -> None:
+        """Only as a poll comes: then the agent has what was answered to its earlier ones, or lost it."""
+        if sign and ask.holding is not None and (lost := sign.asked - ask.holding):
+            await self._jobs.call_off_lost(agent, ask.journal, lost)
+
+    async def _hold(self, call: Call, ask: Ask, held: Held, end: float) -> Given | None:
         def wake(_: object) -> None:
             held.wake()
 
@@ -80,14 +103,14 @@ class Polls:
                 await self._leave(held.agent_id, job_id)
                 return None
             if job_id:
-                claimed = await self._take(call, ask, held, job_id)
+                given = await self._take(call, ask, held, job_id)
             else:
-                claimed = await self._look(call, ask, held, sign)
-            if claimed:
-                return claimed
+                given = await self._look(call, ask, held, sign)
+            if given:
+                return given
         return None
 
-    async def _take(self, call: Call, ask: Ask, held: Held, job_id: str) -> Claimed | None:
+    async def _take(self, call: Call, ask: Ask, held: Held, job_id: str) -> Given | None:
         """The job that this process has for it, without a word to the broker."""
         try:
             agent = await self._auth.recognise(call)
@@ -95,20 +118,28 @@ class Polls:
             await self._leave(held.agent_id, job_id)
             raise
         sign = Sign(held.epoch, None, ready=False, job=job_id)
-        return await self._claim(call, ask, agent, sign)
+        return await self._give(call, ask, agent, sign)
 
-    async def _look(self, call: Call, ask: Ask, held: Held, sign: Sign | None) -> Claimed | None:
+    async def _look(self, call: Call, ask: Ask, held: Held, sign: Sign | None) -> Given | None:
         """Who was rung for probably has a job, so that it is asked for with the sign of life, unless
         that was given in its place."""
         out = ask.holding is not None
         agent, sign = await self._auth.greet(call, out=out, take=held.takes, sign=sign)
         held.epoch = sign.epoch if sign else None
-        return await self._claim(call, ask, agent, sign)
+        return await self._give(call, ask, agent, sign)
+
+    async def _give(self, call: Call, ask: Ask, agent: Agent, sign: Sign | None) -> Given | None:
+        cancel = self._wishes.untold(sign, ask.holding)
+        if not (agent.available or cancel):
+            raise Invalid("This agent is switched off.", code="UnavailableAgent")
+        claimed = await self._claim(call, ask, agent, sign)
+        if claimed is None and (call.gone() or not cancel):
+            return None
+        self._wishes.told(cancel)
+        return Given(claimed, sorted(cancel))
 
     async def _claim(self, call: Call, ask: Ask, agent: Agent, sign: Sign | None) -> Claimed | None:
-        if not agent.available:
-            raise Invalid("This agent is switched off.", code="UnavailableAgent")
-        if not ask.slots or call.gone():
+        if not ask.slots or not agent.available or call.gone():
             await self._leave(agent.id, sign.job if sign else None)
             return None
         claimed = await self._jobs.claim(agent, journal=ask.journal, holding=ask.holding, sign=sign)
@@ -152,11 +183,11 @@ def read_query(query: bytes, longest_wait: float) -> Ask:
 read_again = lru_cache(4096)(read_query)
 
 
+SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
+
+
 def read_wait(text: str, longest: float) -> float:
-    try:
-        wait = float(text)
-    except ValueError:
-        wait = -1
+    wait = float(text) if SECONDS.fullmatch(text) else -1
     if not 0 <= wait <= longest:
         raise Invalid(f"wait is a number of seconds, at most {longest:g}.")
     return wait

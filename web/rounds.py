@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,11 @@ PAUSE = 0.02
 FEWEST = 50
 """Polls in one look at the least. Those who came together do not stay so: a look takes no more than
 twice its share of all, so that it holds up nobody else for more than a moment."""
+TOLD_AGAIN = 2.0
+"""Seconds after which an agent is told again what to stop."""
+MOST_TOLD = 500
+"""Tellings that are remembered; then those that no longer count are forgotten."""
+NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False, slots=True)
@@ -46,14 +51,37 @@ class Held:
         return sign
 
 
+class Wishes:
+    """The jobs whose agents this process has told to stop them. It takes a while until a job has
+    stopped; meanwhile its agent is told again only now and then, as an answer may be lost."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def untold(self, sign: Sign | None, holding: frozenset[str] | None) -> frozenset[str]:
+        """Which of the jobs that a journal holds are to be stopped, and were not told just now."""
+        if sign is None or not sign.asked or not holding:
+            return NOTHING
+        since = asyncio.get_running_loop().time() - TOLD_AGAIN
+        return frozenset(id for id in sign.asked & holding if self._told.get(id, since) <= since)
+
+    def told(self, job_ids: Iterable[str]) -> None:
+        now = asyncio.get_running_loop().time()
+        for job_id in job_ids:
+            self._told[job_id] = now
+        if len(self._told) > MOST_TOLD:
+            self._told = {id: at for id, at in self._told.items() if at > now - TOLD_AGAIN}
+
+
 class Rounds:
     """Gives each held poll's sign of life in its place and wakes only those that have a reason.
 
     A poll's turn comes when it begins to be held, as something may have come since it looked, and
     then every `every` seconds, as a bell may be lost."""
 
-    def __init__(self, auth: Auth, every: float) -> None:
+    def __init__(self, auth: Auth, every: float, wishes: Wishes) -> None:
         self._auth = auth
+        self._wishes = wishes
         self._every = every
         self._held: OrderedDict[Held, None] = OrderedDict()  # by their turns
         self._going: asyncio.Task[None] | None = None
@@ -107,6 +135,8 @@ class Rounds:
 
     def _matters(self, held: Held, sign: Sign) -> bool:
         if sign.epoch is None or sign.epoch != held.epoch or self._auth.was_away(sign):
+            return True
+        if self._wishes.untold(sign, held.holding):
             return True
         return held.takes and (
             sign.ready or (held.holding is not None and not sign.out <= held.holding)

@@ -28,6 +28,10 @@ class WebSettings:
     """How long such a body waits for its turn before it is cut."""
     longest_wait: float = DEFAULTS.max_wait.total_seconds()
     """How long a poll may ask to be held."""
+    longest_follow: float = DEFAULTS.max_job_wait.total_seconds()
+    """How long a program may wait for the end of its job."""
+    pulse: float = 15.0
+    """After so long a silence a stream of events gives a sign of life."""
     look_again: float = DEFAULTS.look_again.total_seconds()
     """How often a held poll looks without having been rung for, as a bell may be lost."""
 

@@ -106,6 +106,8 @@ class Part:
 
 def read_letter(raw: bytes) -> Letter:
     """Raises Unreadable. Reads no more than the head; the rest is read when it is asked for."""
+    if raw.startswith(b"\r\n"):
+        return Letter(read_headers(b""), raw[2:])
     head, blank, body = raw.partition(b"\r\n\r\n")
     if len(head) > LONGEST_HEAD:
         raise Unreadable("552 5.3.4 The header is too long")

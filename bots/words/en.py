@@ -21,6 +21,7 @@ SENTENCES = {
     "job.queuing": "**Queuing**: {command} waits for {agent} ({tag})",
     "job.sent": "**Sent** to {agent}: {command} ({tag})",
     "job.running": "**Running** {took} on {agent}: {command} ({tag})",
+    "job.stopping": "**Stopping** on {agent}, after {took}: {command} ({tag})",
     "job.succeeded": "**Succeeded** in {took} on {agent}: {command} ({tag})",
     "job.failed": "**Failed** after {took} on {agent}: {command} ({tag})",
     "job.canceled": "**Canceled**: {command} did not run on {agent} ({tag})",
@@ -43,6 +44,7 @@ SENTENCES = {
     "state.queuing": "queuing",
     "state.sent": "sent {ago} ago",
     "state.running": "running {took}",
+    "state.stopping": "being stopped",
     "state.succeeded": "succeeded {ago} ago",
     "state.failed": "failed {ago} ago",
     "state.canceled": "canceled {ago} ago",
@@ -60,6 +62,8 @@ SENTENCES = {
     "typed.add": "agent add {name}",
     "typed.remove": "agent remove {name} yes",
     "typed.rotate": "agent rotate {name}",
+    "typed.line": "agent line {name}",
+    "typed.help": "help {name}",
     # Buttons.
     "button.cancel": "Cancel",
     "button.again": "Again",
@@ -89,11 +93,34 @@ SENTENCES = {
     "status.no_jobs": "No jobs yet. {example} starts one.",
     "log.none": "No output.",
     "log.none_yet": "No output yet.",
+    "log.page": "Page {page} of {pages}, from the end. {older} shows what came before.",
+    "log.first": "Page {page} of {pages}, from the end: this is how it began.",
+    "cancel.asked": "{agent} is asked to stop {command} ({tag}). Its end will be told.",
+    "cancel.asked_before": "{agent} has been asked already to stop {command} ({tag}). Its end will be"
+    " told.",
     # agent
-    "agent.added": "{name} is made. Its token, shown this once:\n```\n{token}\n```\n"
-    "Give it to the agent on that server. Whoever has it can answer as {name}.",
-    "agent.added.kept": "{name} is made. Its token was shown once and is not shown again;"
-    " {rotate} makes a new one.",
+    "agent.added": "{name} is made. {way}\n"
+    "Where an agent is installed already, give it this token instead; it is shown this once:\n"
+    "```\n{token}\n```\nWhoever has it can answer as {name}.",
+    "agent.added.kept": "{name} is made. What was shown with that is not shown again; {line}"
+    " gives a new line to paste, {rotate} makes a new token.",
+    "agent.line": "{way}\nOnce it is pasted, the token that {name} had before is dead.",
+    "agent.line.kept": "The line for {name} was shown once and is not shown again; {line} gives"
+    " a new one.",
+    "way": "Paste this on its server within {within}; it works once, and installs the agent there:\n"
+    "```\n{line}\n```",
+    "way.here": "Paste this within {within}; it works once, and installs the agent there:\n"
+    "```\n{line}\n```\n"
+    "It works only on the machine that I run on ({url}): for others the operator sets `[web] url`"
+    " first.",
+    # What an agent says of itself.
+    "hello.where": "Version {version} on {hostname}",
+    "hello.none": "{name} has not said what it can run: it is an old one, or was not there yet.",
+    "hello.nothing": "It can run nothing yet.",
+    "hello.shell": "It runs any command.",
+    "hello.commands": "**What it can run**",
+    "hello.line": "- {usage}: {does}",
+    "hello.line.bare": "- {usage}",
     "agent.rotated": "The old token of {name} is dead. The new one, shown this once:\n"
     "```\n{token}\n```\nGive it to the agent on that server.",
     "agent.rotated.kept": "{name} has a new token. It was shown once and is not shown again;"
@@ -122,7 +149,7 @@ SENTENCES = {
     "help.line": "- {usage}: {does}",
     "help.footer": "JOB is the last four characters of a job's id; in a job's thread you can leave"
     " it out. {more} tells more about a verb.",
-    "help.agents": "Your agents: {agents}",
+    "help.agents": "Your agents: {agents}. {example} shows what can be run there.",
     "help.example": "For example: {example}",
     "help.aliases": "Also: {aliases}",
     "help.private": "Only in a private conversation.",
@@ -214,6 +241,7 @@ REFUSALS = {
         "This code is not valid. A code works once and for ten minutes: ask the operator for a new"
         " one.",
     ),
+    "EnrolCodeNotFound": ("This code is wrong, used or too old. `agent line` gives a new one.",),
     # The bot's own.
     "NotLinked": (
         "I do not know you here yet, so nothing was done. Ask the operator for a code ({operator}),"
@@ -232,6 +260,10 @@ REFUSALS = {
     "NoHelp": (
         "I know no verb called {word}. Did you mean {near}?",
         "I know no verb called {word}. `help` lists those I know.",
+    ),
+    "NoSuchCommand": (
+        "{name} has no command {word}, so nothing was started. Did you mean {near}? {help} lists"
+        " what it can run.",
     ),
     "NoCommand": ("What should {name} run? For example {example}",),
     "Usage": ("Say it like this: {usage}\nFor example: {example}",),
@@ -280,7 +312,13 @@ VERBS = {
         "status web-1",
         "In a job's thread, `status` alone is about that job.",
     ),
-    "log": Help("log [JOB]", "a job's whole output", "log k3f9"),
+    "log": Help(
+        "log [JOB] [PAGE]",
+        "a job's output, also while it runs",
+        "log k3f9",
+        "What is too long for one answer comes in pages, the end first; `log k3f9 2` is what came"
+        " before.",
+    ),
     "delay": Help(
         "delay 20m AGENT COMMAND",
         "run it later",
@@ -290,21 +328,24 @@ VERBS = {
     ),
     "cancel": Help(
         "cancel [JOB]",
-        "take back a job that has not started",
+        "take back a job, or stop it",
         "cancel k3f9",
-        "A job that its agent already has cannot be interrupted.",
+        "A job that runs is stopped with all that it started, and its end is told. Old agents cannot"
+        " do that.",
     ),
     "again": Help("again [JOB]", "run the same once more", "again k3f9"),
     "agent": Help(
-        "agent [list, add, remove, rename, rotate]",
+        "agent [NAME, list, add, line, remove, rename, rotate]",
         "your agents",
         "agent add web-1 the old machine",
         "`agent` lists them.\n"
-        "`agent add NAME [REMARK]` makes one and shows its token.\n"
+        "`agent NAME` shows how it is, its version and what it can run.\n"
+        "`agent add NAME [REMARK]` makes one and shows a line to paste on its server.\n"
+        "`agent line NAME` shows a new line, for another server or a fresh installation.\n"
         "`agent rename NAME NEW` gives it another name.\n"
         "`agent rotate NAME` gives it a new token; the old one dies at once.\n"
         "`agent remove NAME` asks before it does it.\n"
-        "Tokens are shown in a private conversation only.",
+        "Tokens and lines are shown in a private conversation only.",
     ),
     "home": Help(
         "home",
@@ -321,5 +362,5 @@ VERBS = {
         "The operator makes the code. It works once and for ten minutes.",
     ),
     "unlink": Help("unlink", "stop speaking for your account here", "unlink"),
-    "help": Help("help [VERB]", "this list, or more about a verb", "help delay"),
+    "help": Help("help [VERB or AGENT]", "this list, or more about one of them", "help delay"),
 }

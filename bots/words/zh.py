@@ -21,6 +21,7 @@ SENTENCES = {
     "job.queuing": "**排队中**：{command} 等待 {agent} 领取（{tag}）",
     "job.sent": "**已发送**至 {agent}：{command}（{tag}）",
     "job.running": "**运行中**，{agent} 已运行 {took}：{command}（{tag}）",
+    "job.stopping": "**正在停止**，{agent} 已运行 {took}：{command}（{tag}）",
     "job.succeeded": "**成功**，{agent} 用时 {took}：{command}（{tag}）",
     "job.failed": "**失败**，{agent} 用时 {took}：{command}（{tag}）",
     "job.canceled": "**已取消**：{command} 没有在 {agent} 执行（{tag}）",
@@ -42,6 +43,7 @@ SENTENCES = {
     "state.queuing": "排队中",
     "state.sent": "{ago}前已发送",
     "state.running": "已运行 {took}",
+    "state.stopping": "正在停止",
     "state.succeeded": "{ago}前成功",
     "state.failed": "{ago}前失败",
     "state.canceled": "{ago}前取消",
@@ -59,6 +61,8 @@ SENTENCES = {
     "typed.add": "代理 添加 {name}",
     "typed.remove": "代理 删除 {name} 确认",
     "typed.rotate": "代理 换令牌 {name}",
+    "typed.line": "代理 安装 {name}",
+    "typed.help": "帮助 {name}",
     # Buttons.
     "button.cancel": "取消",
     "button.again": "再来一次",
@@ -87,10 +91,31 @@ SENTENCES = {
     "status.no_jobs": "还没有任务。发送 {example} 就能开始一个。",
     "log.none": "没有输出。",
     "log.none_yet": "还没有输出。",
+    "log.page": "从末尾数第 {page} 页，共 {pages} 页。发送 {older} 查看更早的内容。",
+    "log.first": "从末尾数第 {page} 页，共 {pages} 页，这是开头部分。",
+    "cancel.asked": "已要求 {agent} 停止 {command}（{tag}），结束时会告诉你。",
+    "cancel.asked_before": "之前已要求 {agent} 停止 {command}（{tag}），结束时会告诉你。",
     # agent
-    "agent.added": "已添加 {name}。它的令牌只显示这一次：\n```\n{token}\n```\n"
-    "请把令牌交给那台服务器上的 Agent。谁持有令牌，谁就能以 {name} 的身份回报。",
-    "agent.added.kept": "已添加 {name}。令牌只显示一次，不会再显示；{rotate} 可以换一个新的。",
+    "agent.added": "已添加 {name}。{way}\n"
+    "如果那里已经装好 Agent，也可以把这个令牌交给它，令牌只显示这一次：\n```\n{token}\n```\n"
+    "谁持有令牌，谁就能以 {name} 的身份回报。",
+    "agent.added.kept": "已添加 {name}。当时显示的内容不会再显示；{line} 可以得到新的安装命令，"
+    "{rotate} 可以换一个新令牌。",
+    "agent.line": "{way}\n粘贴执行之后，{name} 原来的令牌立即失效。",
+    "agent.line.kept": "{name} 的安装命令只显示一次，不会再显示；{line} 可以得到新的。",
+    "way": "请在 {within}内把这一行粘贴到那台服务器上执行，它只能用一次，会把 Agent 装好：\n"
+    "```\n{line}\n```",
+    "way.here": "请在 {within}内粘贴执行这一行，它只能用一次，会把 Agent 装好：\n"
+    "```\n{line}\n```\n"
+    "它只在我所在的机器（{url}）上有效；其他机器需要管理员先设置 `[web] url`。",
+    # What an agent says of itself.
+    "hello.where": "版本 {version}，主机 {hostname}",
+    "hello.none": "{name} 没有说明能执行什么：它是旧版本，或者还没有上线过。",
+    "hello.nothing": "它还不能执行任何命令。",
+    "hello.shell": "它可以执行任何命令。",
+    "hello.commands": "**可以执行**",
+    "hello.line": "- {usage}：{does}",
+    "hello.line.bare": "- {usage}",
     "agent.rotated": "{name} 的旧令牌已失效。新令牌只显示这一次：\n```\n{token}\n```\n"
     "请把令牌交给那台服务器上的 Agent。",
     "agent.rotated.kept": "{name} 已换新令牌。令牌只显示一次，不会再显示；{rotate} 可以再换一个。",
@@ -114,7 +139,7 @@ SENTENCES = {
     "help.line": "- {usage}：{does}",
     "help.footer": "“任务”是任务编号的最后四位，在任务自己的会话里可以省略。"
     "{more} 可以了解更多。英文也可以：`status`、`delay`、`cancel`……",
-    "help.agents": "你的 Agent：{agents}",
+    "help.agents": "你的 Agent：{agents}。{example} 可以查看那里能执行什么。",
     "help.example": "例如：{example}",
     "help.aliases": "也可以说：{aliases}",
     "help.private": "只能在私聊里使用。",
@@ -189,6 +214,7 @@ REFUSALS = {
     ),
     # Who is who.
     "BadCode": ("绑定码无效。绑定码十分钟内有效，只能用一次：请向管理员要一个新的。",),
+    "EnrolCodeNotFound": ("安装码错误、已使用或已过期。`代理 安装` 可以得到新的。",),
     # The bot's own.
     "NotLinked": (
         "我还不认识你，所以什么也没有做。请向管理员要一个绑定码（{operator}），"
@@ -207,6 +233,10 @@ REFUSALS = {
     "NoHelp": (
         "没有叫 {word} 的命令词。你是不是想说 {near}？",
         "没有叫 {word} 的命令词。发送 `帮助` 查看全部。",
+    ),
+    "NoSuchCommand": (
+        "{name} 没有 {word} 这个命令，所以什么也没有执行。你是不是想说 {near}？"
+        "{help} 可以查看它能执行什么。",
     ),
     "NoCommand": ("要在 {name} 上执行什么？例如 {example}",),
     "Usage": ("请这样说：{usage}\n例如：{example}",),
@@ -245,7 +275,12 @@ VERBS = {
         "状态 web-1",
         "在任务自己的会话里，只说 `状态` 就是问那个任务。",
     ),
-    "log": Help("日志 [任务]", "查看任务的全部输出", "日志 k3f9"),
+    "log": Help(
+        "日志 [任务] [页]",
+        "查看任务的输出，运行中也可以",
+        "日志 k3f9",
+        "一次放不下的输出会分页，先给末尾；`日志 k3f9 2` 是更早的内容。",
+    ),
     "delay": Help(
         "延时 20分钟 Agent 命令",
         "过一会儿再执行",
@@ -255,21 +290,23 @@ VERBS = {
     ),
     "cancel": Help(
         "取消 [任务]",
-        "收回还没有开始的任务",
+        "收回或停止一个任务",
         "取消 k3f9",
-        "Agent 已经领取的任务无法中断。",
+        "运行中的任务会连同它启动的一切一起停止，结束时会告诉你。旧版 Agent 做不到。",
     ),
     "again": Help("重来 [任务]", "把同样的命令再执行一次", "重来 k3f9"),
     "agent": Help(
-        "代理 [列表、添加、删除、改名、换令牌]",
+        "代理 [名字、列表、添加、安装、删除、改名、换令牌]",
         "管理你的 Agent",
         "代理 添加 web-1 机房里的旧机器",
         "`代理` 列出所有 Agent。\n"
-        "`代理 添加 名字 [备注]` 添加一个，并显示令牌。\n"
+        "`代理 名字` 查看它的状态、版本和可以执行的命令。\n"
+        "`代理 添加 名字 [备注]` 添加一个，并显示在那台服务器上粘贴的安装命令。\n"
+        "`代理 安装 名字` 显示新的安装命令，用于换服务器或重新安装。\n"
         "`代理 改名 名字 新名字` 换一个名字。\n"
         "`代理 换令牌 名字` 换一个新令牌，旧的立即失效。\n"
         "`代理 删除 名字` 会先请你确认。\n"
-        "令牌只在私聊里显示。",
+        "令牌和安装命令只在私聊里显示。",
     ),
     "home": Help(
         "主页",
@@ -285,5 +322,5 @@ VERBS = {
         "绑定码由管理员生成，十分钟内有效，只能用一次。",
     ),
     "unlink": Help("解绑", "在这里不再代表账号", "解绑"),
-    "help": Help("帮助 [命令词]", "显示这份说明，或某个命令词的说明", "帮助 延时"),
+    "help": Help("帮助 [命令词或 Agent]", "显示这份说明，或其中一个的说明", "帮助 延时"),
 }

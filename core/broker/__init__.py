@@ -24,13 +24,15 @@ class Sign:
     forgot it.
     `last_seen` is the sign before this one, None if there is none. `job` was taken from its ready set
     (only when asked for). `ready`: a job waits for it, or another one. `out`: ids of jobs handed
-    to its journal and not yet reported (only filled when asked for)."""
+    to its journal and not yet reported; `asked`: those of them that somebody wants stopped (both only
+    filled when asked for)."""
 
     epoch: int | None
     last_seen: datetime | None
     ready: bool
     out: frozenset[str] = frozenset()
     job: str | None = None
+    asked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,19 @@ class News:
     delivery_id: str = ""
 
 
+STOP = "!"
+"""Among the jobs of a journal, before the id of one that is to be stopped."""
+
+
+def parted(held: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The jobs of a journal, and those of them that are to be stopped."""
+    asked = frozenset(word.removeprefix(STOP) for word in held if word.startswith(STOP))
+    return frozenset(word for word in held if not word.startswith(STOP)), asked
+
+
 class Bell(Protocol):
-    """Rings in the process that waits when an agent has work (or when hints may have been lost)."""
+    """Rings in the process that waits when an agent has work, or when something became of a job (or
+    when hints may have been lost)."""
 
     async def wait(self, seconds: float) -> bool:
         """True when it rang since it was hung (or since the last wait), False after so many
@@ -98,11 +111,17 @@ class Broker(Protocol):
     async def set_epoch(self, epoch: int) -> None:
         """Say which state of the facts holds; never goes back."""
 
-    async def tell(self, news: Sequence[News], ready: Sequence[tuple[str, str]] = ()) -> None:
-        """Append to the streams and add (agent_id, job_id) to the ready sets, ringing the bells;
-        adding again is harmless. A job for which a bell of this process waits goes there instead,
-        at once. An agent's ready set is forgotten an hour after it was begun:
-        what the store still calls queuing must be told again before."""
+    async def tell(
+        self,
+        news: Sequence[News],
+        ready: Sequence[tuple[str, str]] = (),
+        stirred: Collection[str] = (),
+    ) -> None:
+        """Append to the streams and add (agent_id, job_id) to the ready sets, ringing the bells of
+        these agents and of what else is `stirred` (jobs, by their ids); adding again is harmless. A
+        job for which a bell of this process waits goes there instead, at once. An agent's ready set
+        is forgotten an hour after it was begun: what the store still calls queuing must be told again
+        before."""
 
     async def pop(self, agent_id: str) -> str | None:
         """Take the oldest ready job id of an agent."""
@@ -111,16 +130,21 @@ class Broker(Protocol):
         """Remember, until a day after the agent's last one, that a job went to its journal and is
         not reported yet."""
 
+    async def call_off(self, agent_id: str, job_id: str) -> None:
+        """Remember as long that somebody wants a job stopped that went to its journal, ringing the
+        agent's bells."""
+
     async def take_back(self, agent_id: str, job_id: str) -> None:
-        """Forget what hand_out remembered; harmless when there is nothing."""
+        """Forget what hand_out and call_off remembered; harmless when there is nothing."""
 
     async def take_news(self, consumer: str, seconds: float) -> Sequence[str]:
         """Wait up to so many seconds for events; return the distinct ids of deliveries that have
         something new, each event given to one consumer of our group. Empty after the time, or
         sooner when what came concerns no delivery. At most once: the store knows the rest."""
 
-    def bell(self, agent_id: str, *, takes: bool = False) -> AbstractContextManager[Bell]:
-        """A bell for the agent's work, while it is held. `takes`: it may be given a job."""
+    def bell(self, id: str, *, takes: bool = False) -> AbstractContextManager[Bell]:
+        """A bell for an agent's work or for a job's fate, while it is held. `takes`: the agent may be
+        given a job."""
 
     def ring_all(self) -> None:
         """Wake everybody who waits in this process (shutdown, reconnect)."""

@@ -1,4 +1,4 @@
-"""The bells of this process: who waits here, for the work of which agent."""
+"""The bells of this process: who waits here, for the work of which agent or the fate of which job."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class HeldBell:
 
 
 class Bells:
-    """Rings in memory for everybody of this process who waits for an agent's work."""
+    """Rings in memory for everybody of this process who waits for what concerns an id."""
 
     def __init__(self) -> None:
         self._held: dict[str, list[HeldBell]] = {}

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
-from core.broker import News, Presence, Sign
+from core.broker import News, Presence, Sign, parted
 from core.broker.line import Group
 from core.broker.wire import Command, Word
 
 BELL = "skadi:bell"
-"""The channel on which every process hears which agents have work: their ids, blanks between."""
+"""The channel on which every process hears which agents have work and which jobs moved: their ids,
+blanks between."""
 EPOCH = "skadi:epoch"
 LISTENING = "skadi:listening"
 SEEN = "skadi:seen"
@@ -62,7 +63,7 @@ for i, out in ipairs(KEYS) do
     redis.call('SADD', out, ARGV[2 * i + 1])
     redis.call('EXPIRE', out, ARGV[1])
   else
-    redis.call('SREM', out, ARGV[2 * i + 1])
+    redis.call('SREM', out, ARGV[2 * i + 1], '!' .. ARGV[2 * i + 1])
   end
 end
 """
@@ -159,8 +160,8 @@ class Signs(Group[Sequence[Sign]]):
         waiting = next(replies)
         out = dict(zip(self._out, map(_texts, next(replies)), strict=True)) if self._out else {}
         for place, (score, ready) in enumerate(zip(scores, waiting, strict=True)):
-            held, job = out.get(place, NOTHING), jobs.get(place)
-            yield Sign(epoch, _moment(score), ready == 1, held, job)
+            held, asked = parted(out.get(place, NOTHING))
+            yield Sign(epoch, _moment(score), ready == 1, held, jobs.get(place), asked)
 
 
 class Looks(Group[Presence]):
@@ -218,10 +219,14 @@ class Tellings(Orders):
         super().__init__()
         self._news: list[News] = []
         self._ready: list[tuple[str, str]] = []
+        self._rung: dict[str, None] = {}
 
-    def add(self, news: Sequence[News], ready: Sequence[tuple[str, str]]) -> asyncio.Future[None]:
+    def add(
+        self, news: Sequence[News], ready: Sequence[tuple[str, str]], stirred: Sequence[str]
+    ) -> asyncio.Future[None]:
         self._news.extend(news)
         self._ready.extend(ready)
+        self._rung |= dict.fromkeys(stirred) | {agent_id: None for agent_id, _ in ready}
         return self.join()
 
     def commands(self) -> Iterator[Command]:
@@ -232,7 +237,8 @@ class Tellings(Orders):
         if self._ready:
             keys = [WORK, *(ready_key(agent_id) for agent_id, _ in self._ready)]
             yield "EVAL", PUSH, len(keys), *keys, HOUR, *_flat(self._ready)
-            yield "PUBLISH", BELL, " ".join({agent_id: None for agent_id, _ in self._ready})
+        if self._rung:
+            yield "PUBLISH", BELL, " ".join(self._rung)
 
 
 class Pops(Group[str | None]):

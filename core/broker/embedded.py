@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Generic, TypeVar
 
-from core.broker import News, Presence, Sign
+from core.broker import STOP, News, Presence, Sign, parted
 from core.broker.bells import Bells, HeldBell
 
 MOST_NEWS = 1000
@@ -79,9 +79,9 @@ class EmbeddedBroker:
     ) -> Sign:
         last_seen = self._seen.get(agent_id)
         self._seen[agent_id] = now
-        held = frozenset(self._out.get(agent_id) or ()) if out else frozenset()
+        held, asked = parted(self._out.get(agent_id) or () if out else ())
         job = await self.pop(agent_id) if take else None
-        return Sign(self._epoch, last_seen, agent_id in self._ready, held, job)
+        return Sign(self._epoch, last_seen, agent_id in self._ready, held, job, asked)
 
     async def sign_all(
         self, agent_ids: Sequence[str], now: datetime, *, out: Collection[str] = ()
@@ -105,7 +105,12 @@ class EmbeddedBroker:
     async def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch if self._epoch is None else max(epoch, self._epoch)
 
-    async def tell(self, news: Sequence[News], ready: Sequence[tuple[str, str]] = ()) -> None:
+    async def tell(
+        self,
+        news: Sequence[News],
+        ready: Sequence[tuple[str, str]] = (),
+        stirred: Collection[str] = (),
+    ) -> None:
         self._news |= {entry.delivery_id: None for entry in news if entry.delivery_id}
         if self._news:
             self._fresh.set()
@@ -114,6 +119,8 @@ class EmbeddedBroker:
             _insert(self._ready.need(agent_id), job_id)
         for agent_id, _ in left:
             self._bells.ring(agent_id)
+        for job_id in stirred:
+            self._bells.ring(job_id)
 
     async def pop(self, agent_id: str) -> str | None:
         jobs = self._ready.get(agent_id)
@@ -127,10 +134,14 @@ class EmbeddedBroker:
     async def hand_out(self, agent_id: str, job_id: str) -> None:
         self._out.renew(agent_id).add(job_id)
 
+    async def call_off(self, agent_id: str, job_id: str) -> None:
+        self._out.renew(agent_id).add(STOP + job_id)
+        self._bells.ring(agent_id)
+
     async def take_back(self, agent_id: str, job_id: str) -> None:
         held = self._out.get(agent_id)
         if held:
-            held.discard(job_id)
+            held -= {job_id, STOP + job_id}
         if not held:
             self._out.drop(agent_id)
 
@@ -146,8 +157,8 @@ class EmbeddedBroker:
             self._fresh.clear()
         return taken
 
-    def bell(self, agent_id: str, *, takes: bool = False) -> HeldBell:
-        return self._bells.bell(agent_id, takes)
+    def bell(self, id: str, *, takes: bool = False) -> HeldBell:
+        return self._bells.bell(id, takes)
 
     def ring_all(self) -> None:
         self._bells.ring_all()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -12,9 +14,12 @@ from redis.exceptions import ResponseError
 
 from core.broker.wire import Command, Wire
 from core.errors import Unavailable
+from core.metrics import BROKER_AWAY, ROUND_TRIPS
 
 FULL = 1000
 """The weight from which a batch takes no more; a plain call weighs 1."""
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 G = TypeVar("G", bound="Group[Any]")
@@ -111,9 +116,15 @@ class Line:
             await self._deliver(self._waiting.popleft())
 
     async def _deliver(self, batch: Batch) -> None:
+        begun = time.perf_counter()
         try:
             batch.settle(await self._wire.exchange(batch.commands()))
+            ROUND_TRIPS.observe(time.perf_counter() - begun)
+            if BROKER_AWAY.end():
+                log.warning("Redis answers again")
         except Exception as error:
+            if BROKER_AWAY.begin():
+                log.warning("Redis does not answer: %r", error.__cause__ or error)
             # Who already waits for the next batches learns it now, not one timeout after another.
             self._fail([batch, *self._waiting], error)
         except asyncio.CancelledError as error:

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from redis.exceptions import ResponseError
 
-from core.broker import ANSWER_STREAM, JOB_STREAM, MESSAGE_STREAM, News, Presence, Sign
+from core.broker import ANSWER_STREAM, JOB_STREAM, MESSAGE_STREAM, STOP, News, Presence, Sign
 from core.broker.bells import Bells, HeldBell
 from core.broker.calls import BELL, Epochs, Holds, Listens, Looks, Pops, Signs, Tellings
 from core.broker.line import FULL, Line
@@ -86,20 +86,31 @@ class RedisBroker:
     async def set_epoch(self, epoch: int) -> None:
         await self._line.group(Epochs).add(epoch)
 
-    async def tell(self, news: Sequence[News], ready: Sequence[tuple[str, str]] = ()) -> None:
+    async def tell(
+        self,
+        news: Sequence[News],
+        ready: Sequence[tuple[str, str]] = (),
+        stirred: Collection[str] = (),
+    ) -> None:
         left = [pair for pair in ready if not self._bells.give(*pair)]
-        most = max(len(news), len(left))
-        parts = zip(_slices(news, most), _slices(left, most), strict=True)
+        ids = list(stirred)
+        most = max(len(news), len(left), len(ids))
+        parts = zip(_slices(news, most), _slices(left, most), _slices(ids, most), strict=True)
         calls = [self._line.group(Tellings, _weight(*part)).add(*part) for part in parts]
         await asyncio.gather(*calls)
         # Those who wait here need not wait until it comes back from Redis.
         self._ring(agent_id for agent_id, _ in ready)
+        self._ring(ids)
 
     async def pop(self, agent_id: str) -> str | None:
         return await self._line.group(Pops).add(agent_id)
 
     async def hand_out(self, agent_id: str, job_id: str) -> None:
         await self._line.group(Holds).add(agent_id, "+", job_id)
+
+    async def call_off(self, agent_id: str, job_id: str) -> None:
+        await self._line.group(Holds).add(agent_id, "+", STOP + job_id)
+        await self.tell([], [], [agent_id])
 
     async def take_back(self, agent_id: str, job_id: str) -> None:
         await self._line.group(Holds).add(agent_id, "-", job_id)
@@ -113,8 +124,8 @@ class RedisBroker:
             raise Unavailable("Redis does not tell the news.") from reply
         return _delivery_ids(reply or ())
 
-    def bell(self, agent_id: str, *, takes: bool = False) -> HeldBell:
-        return self._bells.bell(agent_id, takes)
+    def bell(self, id: str, *, takes: bool = False) -> HeldBell:
+        return self._bells.bell(id, takes)
 
     def ring_all(self) -> None:
         self._bells.ring_all()
@@ -147,8 +158,8 @@ class RedisBroker:
         self.ring_all()
         tried.set()
         while True:
-            _, _, agent_ids = await wire.hear()
-            self._ring(agent_ids.decode(errors="replace").split())
+            _, _, ids = await wire.hear()
+            self._ring(ids.decode(errors="replace").split())
 
     def _say_away(self, error: Unavailable) -> None:
         if not self._away:
@@ -160,18 +171,20 @@ class RedisBroker:
             log.warning("Redis is back")
         self._away = False
 
-    def _ring(self, agent_ids: Iterable[str]) -> None:
-        for agent_id in agent_ids:
-            self._bells.ring(agent_id)
+    def _ring(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            self._bells.ring(id)
 
 
 def _slices(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
     return (items[start : start + FULL] for start in range(0, most, FULL))
 
 
-def _weight(news: Sequence[News], ready: Sequence[object]) -> int:
-    """A page of text weighs as much as a call, so that a batch stays within a few MiB."""
-    return 1 + len(news) + len(ready) + sum(len(entry.body) for entry in news) // 4096
+def _weight(news: Sequence[News], ready: Sequence[object], stirred: Sequence[object]) -> int:
+    """A page of text weighs as much as a call, so that a batch stays within a few MiB. A bell weighs
+    next to nothing."""
+    pages = sum(len(entry.body) for entry in news) // 4096
+    return 1 + len(news) + len(ready) + len(stirred) // 64 + pages
 
 
 async def _read(ear: Wire, consumer: str, seconds: float) -> Any:

@@ -17,13 +17,37 @@ from typing import Any, Literal, get_type_hints
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from core.errors import SettingsError
+from core.settings.hosts import reachable
 from core.settings.sources import Section, Tree, read_all
-from core.settings.values import MIB, NOTHING, Given, Port, Raw, Secret, Size, convert
+from core.settings.values import (
+    MIB,
+    NOTHING,
+    Age,
+    Given,
+    Port,
+    PortOrOff,
+    PublicUrl,
+    Raw,
+    Secret,
+    Size,
+    convert,
+)
 
 __all__ = ["Secret", "Settings", "load"]
 
 ROLES = ("web", "worker", "watcher")
-COMMANDS = ("account", "identity", "agent", "token", "letters", "migrate", "check")
+COMMANDS = (
+    "account",
+    "identity",
+    "agent",
+    "token",
+    "jobs",
+    "letters",
+    "migrate",
+    "check",
+    "submit",
+    "follow",
+)
 """What `app.py` understands by itself; the section of an adapter adds such a word."""
 MYSQL_WORDS = ("charset", "unix_socket")
 """What may stand behind the ? of a MySQL address; the driver fails over anything else."""
@@ -33,14 +57,22 @@ MYSQL_WORDS = ("charset", "unix_socket")
 class Web:
     host: str = "127.0.0.1"
     port: Port = 8000
+    url: PublicUrl = ""
+    enrol_within: timedelta = timedelta(hours=1)
     trust_proxy: bool = False
     keep_alive: timedelta = timedelta(seconds=130)
     max_wait: timedelta = timedelta(seconds=60)
+    max_job_wait: timedelta = timedelta(hours=1)
     look_again: timedelta = timedelta(seconds=5)
     heartbeat: timedelta = timedelta(seconds=5)
     body_limit: Size = MIB
     report_limit: Size = 16 * MIB
     body_time: timedelta = timedelta(seconds=60)
+
+    @property
+    def address(self) -> str:
+        """Where agents reach us; without `url` only those on this machine do for certain."""
+        return self.url or f"http://{reachable(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +93,7 @@ class Jobs:
     lease: timedelta = timedelta(minutes=10)
     command_limit: int = 4096
     result_limit: Size = MIB
+    output_limit: Size = MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +115,37 @@ class Watcher:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How long after its end, or after it was said, something is kept; None is for ever."""
+
+    jobs: Age = timedelta(days=90)
+    output: Age = timedelta(days=30)
+    events: Age = timedelta(days=30)
+    letters: Age = timedelta(days=30)
+    messages: Age = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    token: Secret = NOTHING
+    host: str = "127.0.0.1"
+    port: PortOrOff = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     data: Path = Path("data")
     demo: Literal["auto", "on", "off"] = "auto"
     log: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     web: Web = field(default_factory=Web)
     database: Database = field(default_factory=Database)
     redis: Redis = field(default_factory=Redis)
     jobs: Jobs = field(default_factory=Jobs)
     notifier: Notifier = field(default_factory=Notifier)
     watcher: Watcher = field(default_factory=Watcher)
+    keep: Keep = field(default_factory=Keep)
+    metrics: Metrics = field(default_factory=Metrics)
     adapters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Raw: what a platform can be told is its adapter's business."""
 
@@ -110,6 +164,9 @@ class Settings:
         return store_url(self.database.url, self.data)
 
 
+SHORTEST_MEMORY = timedelta(days=1)
+"""A mail server hands in a mail again for days, and must not start its job a second time."""
+
 SECTIONS: Mapping[Section, type] = {
     ("web",): Web,
     ("database",): Database,
@@ -117,6 +174,8 @@ SECTIONS: Mapping[Section, type] = {
     ("jobs",): Jobs,
     ("notifier",): Notifier,
     ("watcher",): Watcher,
+    ("keep",): Keep,
+    ("metrics",): Metrics,
 }
 
 
@@ -184,10 +243,19 @@ def finish(settings: Settings, folder: Path) -> Settings:
     """What no value tells alone: where a relative path begins, whether addresses lead anywhere."""
     settings = replace(settings, data=(folder / settings.data).resolve())
     store_url(settings.database.url, settings.data)
+    demand_memory(settings.keep)
     scheme = read_url("redis", settings.redis.url).scheme
     if settings.redis.url and scheme not in ("redis", "rediss", "unix"):
         raise SettingsError("[redis] url begins with redis://, rediss:// or unix://, or is empty.")
     return settings
+
+
+def demand_memory(keep: Keep) -> None:
+    """A repeated message leads to its job, which therefore has to be there."""
+    if keep.messages is not None and keep.messages < SHORTEST_MEMORY:
+        raise SettingsError("[keep] messages is at least 1d: what is sent again must be known.")
+    if keep.jobs is not None and (keep.messages is None or keep.jobs < keep.messages):
+        raise SettingsError("[keep] jobs is at least as long as messages, which lead to them.")
 
 
 def read_url(section: str, url: str) -> SplitResult:

@@ -12,8 +12,10 @@ from core.settings.values import Given
 
 PREFIX = "SKADI_"
 FILE_VARIABLE = "SKADI_SETTINGS"
-NOT_OURS = frozenset({FILE_VARIABLE, "SKADI_SERVER", "SKADI_TOKEN", "SKADI_TOKEN_FILE"})
-"""The last three are for an agent, which may live on the same machine."""
+NOT_OURS = frozenset(
+    {FILE_VARIABLE, "SKADI_SERVER", "SKADI_TOKEN", "SKADI_TOKEN_FILE", "SKADI_URL"}
+)
+"""The next three are for an agent, which may live on the same machine, the last is for `app.py submit`."""
 
 Section = tuple[str, ...]
 """() is the top of the file, ("web",) is [web], ("adapters", "smtp") is [adapters.smtp]."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from core.durations import parse_duration
+from core.durations import parse_period
 from core.errors import SettingsError
 
 
@@ -25,7 +25,10 @@ class Secret(str):
 NOTHING = Secret()
 
 Port = Annotated[int, "where a socket listens: 1 to 65535"]
+PortOrOff = Annotated[int, "a port, or 0: nothing listens"]
 Size = Annotated[int, "bytes, written `1 MiB`"]
+Age = Annotated[timedelta | None, 'how long something is kept; None, written "": for ever']
+PublicUrl = Annotated[str, "an address that others type: https://host[:port][/path]"]
 Names = tuple[str, ...]
 """A list of words; in the environment they are separated by commas."""
 
@@ -92,6 +95,21 @@ def read_port(value: object) -> int:
     return int(str(value))
 
 
+def read_port_or_off(value: object) -> int:
+    return 0 if str(value) == "0" else read_port(value)
+
+
+def read_url(value: object) -> str:
+    """Of characters that mean nothing to a shell or to Python, as it is pasted into both."""
+    url = read_text(value)
+    if url and not re.fullmatch(
+        r"https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/?",
+        url,
+    ):
+        raise ValueError("an address like https://skadi.example.com, or empty")
+    return url.rstrip("/")
+
+
 def read_size(value: object) -> int:
     found = re.fullmatch(r"([1-9]\d{0,8}) ?(B|KiB|MiB)?", str(value))
     if not found:
@@ -101,12 +119,19 @@ def read_size(value: object) -> int:
 
 def read_duration(value: object) -> timedelta:
     try:
-        duration = parse_duration(read_text(value))
+        duration = parse_period(read_text(value))
     except ValueError:
         duration = timedelta()
     if duration <= timedelta():
         raise ValueError('a duration like "90s", "10m" or "1h30m"')
     return duration
+
+
+def read_age(value: object) -> timedelta | None:
+    try:
+        return read_duration(value) if value != "" else None
+    except ValueError as error:
+        raise ValueError('a duration like "90d", or "" for ever') from error
 
 
 def read_names(value: object) -> Names:
@@ -132,7 +157,10 @@ READERS: Mapping[Any, Callable[[object], Any]] = {
     bool: read_bool,
     int: read_number,
     Port: read_port,
+    PortOrOff: read_port_or_off,
+    PublicUrl: read_url,
     Size: read_size,
     timedelta: read_duration,
+    Age: read_age,
     Names: read_names,
 }

@@ -8,24 +8,36 @@ from core.model import Clock, Times, utc_now
 from core.store.accounts import AccountStore
 from core.store.agents import AgentStore
 from core.store.batch import AddJob, AddMessage, Batch, Change
+from core.store.chunks import AddOutput
 from core.store.database import Database
 from core.store.deliveries import DeliveryStore
+from core.store.depths import Depths, DepthStore
+from core.store.enrolment import EnrolmentStore
 from core.store.facts import FactStore
+from core.store.hellos import HelloStore
+from core.store.history import HistoryStore, Search
 from core.store.jobs import JobStore, Postponed
+from core.store.keeping import KeepingStore, Page
 from core.store.ledger import Announce, Ledger
 from core.store.messages import MessageStore
 from core.store.migrate import migrate, revision
-from core.store.moves import MoveJob
+from core.store.moves import CancelJob, MoveJob
 from core.store.notes import NoteStore
+from core.store.outputs import OutputStore
 
 __all__ = [
     "AddJob",
     "AddMessage",
+    "AddOutput",
     "Announce",
     "Batch",
+    "CancelJob",
     "Change",
+    "Depths",
     "MoveJob",
+    "Page",
     "Postponed",
+    "Search",
     "Store",
     "migrate",
     "revision",
@@ -40,11 +52,17 @@ class Store:
         self._ledger = Ledger(database, clock, times)
         self.accounts = AccountStore(database)
         self.agents = AgentStore(database)
+        self.hellos = HelloStore(database)
+        self.enrolment = EnrolmentStore(database)
         self.jobs = JobStore(database, self._ledger)
+        self.outputs = OutputStore(database, self._ledger)
         self.deliveries = DeliveryStore(database)
         self.messages = MessageStore(database)
         self.notes = NoteStore(database)
+        self.history = HistoryStore(database)
+        self.keeping = KeepingStore(database)
         self.facts = FactStore(database)
+        self.depths = DepthStore(database)
 
     @classmethod
     async def open(

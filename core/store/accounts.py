@@ -177,6 +177,7 @@ class AccountStore:
             "account_id": token.account_id,
             "hash": hashed,
             "name": token.name,
+            "scopes": " ".join(sorted(token.scopes)),
             "created_at": token.created_at,
             "expires_at": token.expires_at,
             "revoked_at": None,

@@ -75,13 +75,7 @@ class AgentStore:
 
     async def rename(self, agent: Agent) -> None:
         async def deed(connection: AsyncConnection) -> None:
-            await connection.execute(delete(names).where(names.c.agent_id == agent.id))
-            await _take_names(connection, agent)
-            await connection.execute(
-                update(agents)
-                .where(agents.c.id == agent.id, agents.c.account_id == agent.account_id)
-                .values(name=agent.name, alias=agent.alias, updated_at=agent.updated_at)
-            )
+            await rewrite_names(connection, agent)
             await raise_facts(connection)
 
         await self._database.write(deed)
@@ -96,10 +90,11 @@ class AgentStore:
         await self._database.write(deed)
 
     async def remove(self, agent_id: str, now: datetime) -> None:
-        """Its names are free again, no token leads to it; the row stays for its history."""
+        """Its names are free again, no token or code leads to it; the row stays for its history."""
 
         async def deed(connection: AsyncConnection) -> None:
-            await connection.execute(delete(names).where(names.c.agent_id == agent_id))
+            for table in (names, schema.enrol_codes, schema.hellos):
+                await connection.execute(delete(table).where(table.c.agent_id == agent_id))
             gone = {"removed_at": now, "available": False, "online": False, "updated_at": now}
             await connection.execute(update(agents).where(agents.c.id == agent_id).values(**gone))
             await raise_facts(connection)
@@ -211,6 +206,17 @@ class AgentStore:
         query = select(agents).where(agents.c.online, agents.c.removed_at.is_(None))
         async with self._database.reading() as connection:
             return [to_agent(row) for row in await connection.execute(query)]
+
+
+async def rewrite_names(connection: AsyncConnection, agent: Agent) -> None:
+    """The names that it has now in the place of those it had. Invalid as in `add`."""
+    await connection.execute(delete(names).where(names.c.agent_id == agent.id))
+    await _take_names(connection, agent)
+    await connection.execute(
+        update(agents)
+        .where(agents.c.id == agent.id, agents.c.account_id == agent.account_id)
+        .values(name=agent.name, alias=agent.alias, updated_at=agent.updated_at)
+    )
 
 
 async def _take_names(connection: AsyncConnection, agent: Agent) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -12,8 +12,8 @@ import orjson
 
 from core.broker import News
 from core.chat import Thread
-from core.errors import Conflict, SkadiError
-from core.events import job_news, message_news
+from core.errors import Conflict, NotFound, SkadiError
+from core.events import LONGEST_IN_NEWS, job_news, message_news
 from core.model import (
     EventJobStatus,
     EventMessage,
@@ -22,9 +22,21 @@ from core.model import (
     Times,
     new_id,
 )
+from core.store.chunks import AddOutput, Chunk, new_part, readable, renewed
 from core.store.known import Known
 from core.store.line import Line
-from core.store.moves import MoveJob, check, differences, moved, nowhere, owns, weight
+from core.store.moves import (
+    CancelJob,
+    MoveJob,
+    asked,
+    check,
+    differences,
+    hears,
+    moved,
+    nowhere,
+    owns,
+    weight,
+)
 from core.store.rows import job_row, known_job, moment_text, thread_columns, to_moment
 from core.store.statements import (
     Order,
@@ -36,11 +48,14 @@ from core.store.statements import (
     add_rows,
     finish_key,
     forget,
+    keep_output,
     keep_results,
     lock_jobs,
     lock_keys,
+    look,
     move_jobs,
     nudge,
+    read_ends,
     read_jobs,
     read_results,
 )
@@ -75,15 +90,19 @@ class AddMessage:
         return 500 + weight(self.event.message)
 
 
-Fact = AddJob | MoveJob | AddMessage
+Fact = AddJob | MoveJob | CancelJob | AddOutput | AddMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a fact. `changed` is False for a repeat and for a lease that was only renewed."""
+    """What became of a fact. `changed` is False for a repeat and for a lease that was only renewed.
+
+    Of a piece of output: how many bytes there `have` been by now, and whether no more are taken."""
 
     job: Job
     changed: bool = True
+    have: int = 0
+    full: bool = False
 
 
 def repeated(fact: AddJob, job: Job) -> Job:
@@ -114,7 +133,13 @@ class Batch:
     outcomes: list[Change | SkadiError] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
     ready: list[tuple[str, str]] = field(default_factory=list)
+    stirred: dict[str, None] = field(default_factory=dict)
+    """What somebody may wait for the fate of, in the order it was decided: ids of jobs."""
+    called_off: list[tuple[str, str]] = field(default_factory=list)
+    """(agent_id, job_id) of what somebody wants stopped since this batch."""
     event_ids: list[str] = field(default_factory=list)
+    recorded: list[Job] = field(default_factory=list)
+    """Each job as an event of this batch tells of it."""
     _states: dict[str, State] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
     _begun: dict[str, bool] = field(default_factory=dict)
@@ -125,6 +150,9 @@ class Batch:
     _deliveries: list[dict[str, Any]] = field(default_factory=list)
     _results: dict[str, str] = field(default_factory=dict)
     _nudges: set[str] = field(default_factory=set)
+    _ends: dict[str, Chunk] = field(default_factory=dict)
+    _chunks: dict[tuple[str, int], Chunk] = field(default_factory=dict)
+    _looks: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.moment = moment_text(self.at)
@@ -137,13 +165,19 @@ class Batch:
         await line.commit([*self._orders(), *([forget(spent)] if spent else [])])
 
     async def _load(self, line: Line) -> None:
-        moves = [fact for fact in self.facts if isinstance(fact, MoveJob)]
-        ids = sorted({move.job_id for move in moves})
-        noted = sorted({move.job_id for move in moves if move.leans_on_result})
+        said = sorted({fact.job_id for fact in self.facts if isinstance(fact, AddOutput)})
+        moves = [fact for fact in self.facts if isinstance(fact, MoveJob | CancelJob)]
+        ids = sorted({move.job_id for move in moves}.union(said))
+        noted = sorted({move.job_id for move in moves if leans_on_result(move)})
         keys = sorted({fact.key for fact in self.facts if isinstance(fact, AddJob) and fact.key})
-        locked, results, met = await _ask(
-            line, (lock_jobs, ids), (read_results, noted), (lock_keys, keys)
+        locked, results, met, ends = await _ask(
+            line,
+            (lock_jobs, ids),
+            (read_results, noted),
+            (lock_keys, keys),
+            (read_ends, said),
         )
+        self._ends = {job_id: Chunk(*row) for job_id, *row in ends}
         strange = [*self._recognise(locked), *self._recall(met)]
         [jobs] = await _ask(line, (read_jobs, sorted(set(strange))))
         for row in jobs:
@@ -202,6 +236,10 @@ class Batch:
                     return self._add(fact)
                 case MoveJob():
                     return self._move(fact)
+                case CancelJob():
+                    return self._cancel(fact)
+                case AddOutput():
+                    return self._listen(fact)
                 case AddMessage():
                     return self._say(fact)
         except SkadiError as refusal:
@@ -242,11 +280,40 @@ class Batch:
         self._record(after, state.delivery_id)
         return Change(after)
 
+    def _cancel(self, wish: CancelJob) -> Change:
+        state = self._states.get(wish.job_id)
+        if state is None or not owns(state.job, wish.move) or not hears(state.job):
+            return self._move(wish.move)
+        before, state.job = state.job, asked(state.job, self.at)
+        if state.job is before:
+            return Change(before, changed=False)
+        self.called_off.append((before.agent_id, before.id))
+        self._record(state.job, state.delivery_id)
+        return Change(state.job)
+
+    def _listen(self, piece: AddOutput) -> Change:
+        state = self._states.get(piece.job_id)
+        if state is None or state.job.agent_id != piece.agent_id or not state.job.status.active:
+            raise NotFound("This agent has no such job.", job=piece.job_id)
+        end = self._ends.get(piece.job_id, Chunk())
+        part, full = new_part(piece, end.end)
+        if part:
+            end = self._ends[piece.job_id] = end.followed_by(readable(part), len(part))
+            self._chunks[piece.job_id, end.start] = end
+            self.stirred[piece.job_id] = None
+            if piece.seen and state.delivery_id:
+                self._looks.add(state.delivery_id)
+        state.job = renewed(state.job, self.at, self.times)
+        return Change(state.job, changed=bool(part), have=end.end, full=full)
+
     def _record(self, job: Job, delivery_id: str | None) -> None:
         event = EventJobStatus(new_id(), job.seq, job, self.at)
         self.event_ids.append(event.id)
+        self.recorded.append(job)
         body = job.result[:EARLIER_RESULT]
         self._events.append((event.id, job.id, job.seq, job.status, body, self.moment))
+        if job.seq > 1:
+            self.stirred[job.id] = None
         if delivery_id and job.seq > 1:
             self._nudges.add(delivery_id)
         if job.callback != "disable":
@@ -273,10 +340,15 @@ class Batch:
         yield from self._move_orders()
         if self._results:
             yield keep_results([*self._results.items()])
+        if self._chunks:
+            rows = [(id, *astuple(chunk)) for (id, _), chunk in sorted(self._chunks.items())]
+            yield keep_output(rows)
         if self._deliveries:
             yield add_rows("deliveries", self._deliveries)
         if self._nudges:
             yield nudge(sorted(self._nudges), self.moment)
+        if looks := self._looks - self._nudges:
+            yield look(sorted(looks), self.moment)
         if self._events:
             yield add_events(self._events)
         if self._sayings:
@@ -300,6 +372,11 @@ class Batch:
             if changes := differences(state.before, state.job):
                 alike[changes].append(state.job.id)
         yield from (move_jobs(changes, ids) for changes, ids in alike.items())
+
+
+def leans_on_result(fact: MoveJob | CancelJob) -> bool:
+    """Whether what is known of the output so far is needed, as an event of a wish tells it too."""
+    return isinstance(fact, CancelJob) or fact.leans_on_result
 
 
 async def _ask(
@@ -358,7 +435,8 @@ def message_row(event: EventMessage) -> dict[str, Any]:
     }
 
 
-EARLIER_RESULT = 2000
-"""Characters of a result that an event keeps for itself; the job keeps the whole of the newest."""
+EARLIER_RESULT = LONGEST_IN_NEWS + 1
+"""Characters of a result that an event keeps for itself, one more than it is published with, so that
+what was cut is known to be; the job keeps the whole of the newest."""
 
 NO_JOB = Job("", "", "", "", "", "", JobStatus.CANCELED, "", datetime.min.replace(tzinfo=UTC))

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import Conflict, Invalid, SkadiError, TooLarge, Unavailable
+from core.metrics import DATABASE_AWAY
 from core.store.line import Line, LiteLine, PacketLine
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ T = TypeVar("T")
 TRIES = 5
 DEADLOCK, LOCK_TIMEOUT = 1213, 1205  # MySQL's error numbers
 DUPLICATE, TOO_LARGE = 1062, 1153
+SIGNAL = 1644
+"""A trigger of the operator's said no, and will say so again."""
 ENDED = (1053, 1317, 1927, 2006, 2013, 2014, 4031)
 """MySQL's and its driver's numbers for a line that is no more, or soon will not be."""
 
@@ -111,6 +114,8 @@ def is_away(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
+    if _number(_origin(error)) == SIGNAL:
+        return False
     return isinstance(_origin(error), AWAY) or _number(_origin(error)) in ENDED
 
 
@@ -181,7 +186,10 @@ class _mapped:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and is_away(error):
+            DATABASE_AWAY.begin()
             raise Unavailable("The database does not answer.") from error
+        if error is None:
+            DATABASE_AWAY.end()
 
 
 def _open_mysql(url: str, pool: int, **options: Any) -> AsyncEngine:

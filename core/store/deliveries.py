@@ -60,6 +60,8 @@ class DeliveryStore:
         nobody claims it before, whatever happens."""
         current = select(jobs.c.seq).where(jobs.c.id == delivery.job_id).scalar_subquery()
         behind = (deliveries.c.job_id.is_not(None)) & (current > seen)
+        # There may be new output to be looked at, of a job that goes on.
+        moved = behind if final else behind | (deliveries.c.due_at != delivery.due_at)
         values: dict[str, Any] = {
             "shown_seq": shown,
             "handle": handle,
@@ -70,7 +72,7 @@ class DeliveryStore:
             # A lease that nobody holds keeps away all, us too.
             "leased_until": rests_until,
             # What came while we spoke has set due_at already; leave it then.
-            "due_at": case((behind, deliveries.c.due_at), else_=again_at),
+            "due_at": case((moved, deliveries.c.due_at), else_=again_at),
             "state": case((behind, "open"), else_="told" if final else "open"),
         }
         held = update(deliveries).where(

@@ -8,18 +8,18 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import BindParameter, Row, Select, bindparam, delete, func, select, update
+from sqlalchemy import BindParameter, Row, Select, bindparam, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import schema
 from core.broker import News
 from core.chat import Thread
-from core.events import job_news, message_news
+from core.events import LONGEST_IN_NEWS, MOMENTS, job_news, message_news
 from core.model import ACTIVE, UNFINISHED, EventJobStatus, EventMessage, Job, JobStatus
 from core.store.batch import AddJob, AddMessage, Change
 from core.store.database import Database
 from core.store.ledger import Ledger
-from core.store.moves import MoveJob, check, nowhere, owns
+from core.store.moves import CancelJob, MoveJob, check, nowhere, owns
 from core.store.rows import STATUS, thread_key, to_job
 
 jobs, results, events = schema.jobs, schema.results, schema.events
@@ -46,6 +46,9 @@ class JobStore:
         return await self._ledger.enter(fact)
 
     async def move(self, fact: MoveJob) -> Change:
+        return await self._ledger.enter(fact)
+
+    async def cancel(self, fact: CancelJob) -> Change:
         return await self._ledger.enter(fact)
 
     async def foresee(self, fact: MoveJob, now: datetime) -> None:
@@ -115,6 +118,53 @@ class JobStore:
         async with self._database.reading() as connection:
             return {row.agent_id: row.until for row in await connection.execute(query)}
 
+    async def page(
+        self,
+        account_id: str,
+        agent_id: str | None,
+        status: JobStatus | None,
+        before: str | None,
+        limit: int,
+    ) -> Sequence[Job]:
+        """Newest first, those older than `before`; of each result so much as an event may carry."""
+        head = func.substr(results.c.text, 1, LONGEST_IN_NEWS + 1).label("result")
+        query = select(jobs, head).outerjoin(results, results.c.job_id == jobs.c.id)
+        query = query.where(jobs.c.account_id == account_id)
+        if agent_id:
+            query = query.where(jobs.c.agent_id == agent_id)
+        if status:
+            query = query.where(jobs.c.status == status.value)
+        if before:
+            query = query.where(jobs.c.id < before)
+        return await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
+
+    async def several(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """By id, those that there are."""
+        ids: BindParameter[Any] = bindparam("ids", list(job_ids), expanding=True)
+        return {job.id: job for job in await self._read(WHOLE.where(jobs.c.id.in_(ids)))}
+
+    async def steps(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """How far each has come: the seq of its last event, by id."""
+        ids: BindParameter[Any] = bindparam("ids", list(job_ids), expanding=True)
+        query = select(jobs.c.id, jobs.c.seq).where(jobs.c.id.in_(ids))
+        async with self._database.reading() as connection:
+            return {row.id: row.seq for row in await connection.execute(query)}
+
+    async def story(self, job_id: str, after: int) -> tuple[Job | None, Sequence[EventJobStatus]]:
+        """A job, and what became of it after one of its events: each tells of the job as it was then."""
+        query = select(events).where(events.c.job_id == job_id, events.c.seq > after)
+        async with self._database.reading() as connection:
+            # The events first, so that the job is no older than the last of them.
+            rows = list(await connection.execute(query.order_by(events.c.seq)))
+            found = (await connection.execute(WHOLE.where(jobs.c.id == job_id))).first()
+        if found is None:
+            return None, []
+        job = to_job(found)
+        return job, [
+            EventJobStatus(row.id, row.seq, _at_that_moment(job, row), row.created_at)
+            for row in rows
+        ]
+
     async def queuing(
         self, before: datetime, after: tuple[str, str], limit: int
     ) -> Sequence[tuple[str, str]]:
@@ -128,6 +178,19 @@ class JobStore:
         query = _page_after(JobStatus.SENT, after, limit).where(jobs.c.journal != "")
         async with self._database.reading() as connection:
             return [(row.agent_id, row.id) for row in await connection.execute(query)]
+
+    async def called_off(self, after: tuple[str, str], limit: int) -> Sequence[tuple[str, str]]:
+        """(agent, job) of what runs and is wished to stop, a page at a time."""
+        agent_id, job_id = after
+        later = (jobs.c.agent_id == agent_id) & (jobs.c.id > job_id)
+        query = (
+            select(jobs.c.agent_id, jobs.c.id)
+            .where(jobs.c.status.in_(sorted(ACTIVE)), jobs.c.cancel_asked_at.is_not(None))
+            .where((jobs.c.agent_id > agent_id) | later)
+        )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query.order_by(jobs.c.agent_id, jobs.c.id).limit(limit))
+            return [(row.agent_id, row.id) for row in rows]
 
     async def unannounced(
         self, before: datetime, limit: int
@@ -176,6 +239,25 @@ class JobStore:
             )
             return [(row.seq, STATUS[row.status], row.created_at) for row in rows]
 
+    async def next_event(
+        self, job_id: str, after: int, statuses: frozenset[JobStatus]
+    ) -> EventJobStatus | None:
+        """The first after `after` by which the job came into one of these statuses, and the job as it
+        was then; the same whenever it is asked."""
+        wanted = select(events).where(events.c.job_id == job_id, events.c.seq > after)
+        wanted = wanted.where(events.c.status.in_(sorted(statuses)))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(wanted.order_by(events.c.seq).limit(1))).first()
+            if row is None:
+                return None
+            past = await connection.execute(_moments_until(job_id, row.seq))
+            moments = {f"{each.status}_at": each.moment for each in past}
+            job = to_job((await connection.execute(WHOLE.where(jobs.c.id == job_id))).one())
+        was: dict[str, Any] = {name: moments.get(name) for name in MOMENTS}
+        status = STATUS[row.status]
+        job = replace(job, status=status, seq=row.seq, result=row.body, **was)
+        return EventJobStatus(row.id, row.seq, job, row.created_at)
+
     async def _read(self, query: Select[Any]) -> Sequence[Job]:
         async with self._database.reading() as connection:
             return [to_job(row) for row in await connection.execute(query)]
@@ -187,6 +269,17 @@ POSTPONE = (
     .where(jobs.c.due_at == bindparam("due"))
     .values(due_at=bindparam("at"))
 )
+
+
+def _moments_until(job_id: str, seq: int) -> Select[tuple[str, datetime]]:
+    """When the job came into each status: for the last time, as one that was given back is sent again,
+    but `running` repeats itself."""
+    begun = events.c.status == JobStatus.RUNNING.value
+    moment = case(
+        (begun, func.min(events.c.created_at)), else_=func.max(events.c.created_at)
+    ).label("moment")
+    query = select(events.c.status, moment).where(events.c.job_id == job_id, events.c.seq <= seq)
+    return query.group_by(events.c.status)
 
 
 def _page_after(status: JobStatus, after: tuple[str, str], limit: int) -> Select[tuple[str, str]]:
@@ -217,6 +310,18 @@ async def _news(connection: AsyncConnection, event_ids: Sequence[str]) -> Sequen
             event = EventJobStatus(row.id, row.seq, _as_it_was(found_job, row), row.created_at)
             news.append(job_news(event, found_job.delivery_id or ""))
     return news
+
+
+def _at_that_moment(job: Job, event_row: Row[Any]) -> Job:
+    """The job without what came later."""
+    if event_row.seq == job.seq:
+        return job
+    moments = {name: getattr(job, name) for name in MOMENTS}
+    later: dict[str, Any] = {
+        name: None for name, at in moments.items() if at and at > event_row.created_at
+    }
+    status = STATUS[event_row.status]
+    return replace(job, status=status, seq=event_row.seq, result=event_row.body, **later)
 
 
 def _as_it_was(job_row: Row[Any], event_row: Row[Any]) -> Job:

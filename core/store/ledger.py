@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core import schema
 from core.errors import SkadiError, Unavailable
-from core.model import Clock, Times
+from core.metrics import BATCH_FACTS, COMMIT, DATABASE_AWAY, DISPATCH, JOBS, RUN
+from core.model import ACTIVE, Clock, Job, JobStatus, Times
 from core.store.batch import Batch, Change, Fact
+from core.store.chunks import AddOutput
 from core.store.database import (
     Database,
     Failure,
@@ -41,6 +45,10 @@ LUMP = 50
 QUIET = 1.0
 """Seconds until announced batches are struck off, if no other batch took them along. Shorter than the watcher
 waits before it says them again."""
+
+FIRST_HANDED_OUT = 2
+"""The event of a job that was neither delayed nor given back, when it goes to its agent."""
+REPORTED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED})
 
 log = logging.getLogger(__name__)
 
@@ -169,15 +177,20 @@ class Ledger:
     async def _commit(self, facts: Sequence[Fact]) -> Batch:
         """Write the batch, again while transactions collide, and patiently while the database is away."""
         trials = Trials(_now() + PATIENCE)
+        begun = time.perf_counter()
         while True:
             batch = Batch(facts, self._times, self._clock(), self._known)
             try:
                 await self._attempt(batch, self._spent_lump())
                 batch.remember()
+                count(batch, time.perf_counter() - begun)
                 return batch
             except Failure as error:
                 lost = is_away(error) and not is_collision(error)
+                if lost:
+                    DATABASE_AWAY.begin()
                 if lost and await self._was_committed(batch, trials.give_up):
+                    count(batch, time.perf_counter() - begun)
                     return batch
                 await asyncio.sleep(trials.pause(error, batch))
 
@@ -218,7 +231,7 @@ class Ledger:
         task.add_done_callback(self._told)
         waiting = []
         for entry, outcome in zip(entries, batch.outcomes, strict=True):
-            if isinstance(entry.fact, MoveJob):
+            if isinstance(entry.fact, MoveJob | AddOutput):
                 _answer(entry, outcome)
             else:
                 waiting.append((entry, outcome))
@@ -230,7 +243,8 @@ class Ledger:
         task.add_done_callback(answer_all)
 
     async def _announce(self, batch: Batch) -> None:
-        if batch.witness and await self.announce(batch):
+        told = (batch.witness or batch.stirred) and await self.announce(batch)
+        if told and batch.witness:
             self._spent.append(batch.id)
 
     async def _forget(self) -> None:
@@ -245,6 +259,35 @@ class Ledger:
             await self._database.write(deed)
         except (SkadiError, SQLAlchemyError) as error:
             log.warning("%d announced batches could not be struck off: %s", len(spent), error)
+
+
+def count(batch: Batch, seconds: float) -> None:
+    """What was committed, and how long that took."""
+    DATABASE_AWAY.end()
+    BATCH_FACTS.observe(len(batch.facts))
+    COMMIT.observe(seconds)
+    for job in batch.recorded:
+        count_job(job, batch.at)
+    if batch.recorded and log.isEnabledFor(logging.INFO):
+        # A line a batch: to write one for every job would take longer than all else about it.
+        log.info("committed: %s", ", ".join(map(describe, batch.recorded)))
+
+
+def describe(job: Job) -> str:
+    """By ids alone, as a command may hold a secret."""
+    first = f" for {job.agent_id} by {job.requested_by}" if job.seq == 1 else ""
+    return f"{job.id} {job.status}{first}"
+
+
+def count_job(job: Job, at: datetime) -> None:
+    """A job as an event tells of it; not every event is of another status."""
+    if job.status in ACTIVE and (job.cancel_asked_at == at or job.running_at not in (None, at)):
+        return
+    JOBS.values[(job.status.value,)] += 1
+    if job.status is JobStatus.SENT and job.seq == FIRST_HANDED_OUT:
+        DISPATCH.observe((at - job.created_at).total_seconds())
+    elif job.sent_at and job.status in REPORTED:
+        RUN.observe((at - job.sent_at).total_seconds())
 
 
 def _now() -> float:

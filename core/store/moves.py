@@ -34,6 +34,35 @@ class MoveJob:
         return self.to in (JobStatus.RUNNING, JobStatus.EXPIRED) or self.result == ""
 
 
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """A wish that a job ends: one that waits is canceled, one that runs is asked for if its agent can
+    hear of it. `account_id`: whose job it must be."""
+
+    job_id: str
+    account_id: str
+
+    @property
+    def size(self) -> int:
+        return 500
+
+    @property
+    def move(self) -> MoveJob:
+        """What to wish for of a job that nobody has begun."""
+        return MoveJob(self.job_id, JobStatus.CANCELED, "account", self.account_id)
+
+
+def hears(job: Job) -> bool:
+    """Whether an agent has the job that would stop it when asked to."""
+    return job.status.active and bool(job.journal)
+
+
+def asked(job: Job, at: datetime) -> Job:
+    """The job with the wish to have it stopped, which is told like a change of status: who knew the
+    row by its seq must read it again."""
+    return job if job.cancel_asked_at else replace(job, cancel_asked_at=at, seq=job.seq + 1)
+
+
 def weight(text: str) -> int:
     """The most bytes a text can have on the wire, without encoding it."""
     return len(text) if text.isascii() else 4 * len(text)
@@ -70,9 +99,14 @@ def owns(job: Job, move: MoveJob) -> bool:
 
 
 def _same_journal(job: Job, move: MoveJob) -> bool:
+    """What is to be stopped and was lost on the wire is neither handed again nor waits again."""
+    same = job.journal == move.journal
     if (job.status, move.to) == (JobStatus.SENT, JobStatus.SENT):
-        return move.again and bool(move.journal) and job.journal == move.journal
-    return move.to is not JobStatus.QUEUING or job.journal == move.journal
+        return move.again and bool(move.journal) and same and not job.cancel_asked_at
+    if move.to is JobStatus.CANCELED and move.again:
+        lost = job.status is JobStatus.SENT and job.cancel_asked_at is not None
+        return lost and same and bool(move.journal)
+    return move.to is not JobStatus.QUEUING or (same and not job.cancel_asked_at)
 
 
 def nowhere(move: MoveJob) -> NotFound:

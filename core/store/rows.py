@@ -138,7 +138,14 @@ def to_identity(row: Row[Any]) -> Identity:
 
 def to_token(row: Row[Any]) -> Token:
     return Token(
-        row.id, row.kind, row.account_id, row.name, row.created_at, row.expires_at, row.revoked_at
+        id=row.id,
+        kind=row.kind,
+        account_id=row.account_id,
+        name=row.name,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        scopes=frozenset(row.scopes.split()),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from core.store.chunks import FULL_ROW
 from core.store.rows import JOB_COLUMNS, JOB_FIELDS, moment_text
 
 Value = str | int | None
@@ -57,6 +58,11 @@ def read_results(ids: Sequence[str]) -> Statement:
     return _about("SELECT job_id, text FROM results WHERE job_id", ids)
 
 
+def read_ends(ids: Sequence[str]) -> Statement:
+    """(job_id, start, size, text) of the last piece of each job's output; a long text is not told."""
+    return _about(_READ_ENDS, ids)
+
+
 def lock_keys(keys: Sequence[str]) -> Statement:
     """(message_key, job_id, finished) of the messages we have met."""
     ask = "SELECT message_key, job_id, finished FROM messages WHERE message_key"
@@ -91,6 +97,11 @@ def keep_results(rows: Sequence[Row]) -> Rows:
     return Rows(_head("results", ("job_id", "text"), "REPLACE"), rows)
 
 
+def keep_output(rows: Sequence[Row]) -> Rows:
+    """(job_id, start, size, text), instead of what is there."""
+    return Rows(_head("outputs", ("job_id", "start", "size", "text"), "REPLACE"), rows)
+
+
 def add_rows(table: str, rows: Sequence[Mapping[str, Any]]) -> Rows:
     """Rows that name their columns, all the same ones in the same order."""
     return Rows(_head(table, tuple(rows[0])), [[*map(plain, row.values())] for row in rows])
@@ -107,6 +118,16 @@ def nudge(ids: Sequence[str], at: str) -> Statement:
     """These deliveries have something new to tell."""
     wish = "UPDATE deliveries SET due_at = ?, state = 'open' WHERE state <> 'dead' AND id"
     return _about(wish, ids, before=[at])
+
+
+def look(ids: Sequence[str], at: str) -> Statement:
+    """There is something new to be seen by these deliveries: for one that is due already it is early
+    enough, unless it is being looked at."""
+    wish = (
+        "UPDATE deliveries SET due_at = ? WHERE state = 'open'"
+        " AND (due_at IS NULL OR due_at > ? OR lease <> '') AND id"
+    )
+    return _about(wish, ids, before=[at, at])
 
 
 def forget(ids: Sequence[str]) -> Statement:
@@ -134,3 +155,11 @@ _KNOWN = ", ".join(("delivery_id", "status", *JOB_FIELDS))
 _READ_JOBS = f"SELECT {_KNOWN} FROM jobs WHERE id"  # noqa: S608
 _ADD_JOBS = _head("jobs", JOB_COLUMNS)
 _ADD_EVENTS = _head("events", ("id", "job_id", "seq", "status", "body", "created_at"))
+# The last by the order of the key, so that of a long output one row is read.
+_READ_ENDS = (
+    "SELECT outputs.job_id, outputs.start, outputs.size,"  # noqa: S608
+    f" CASE WHEN outputs.size < {FULL_ROW} THEN outputs.text ELSE '' END"
+    " FROM jobs JOIN outputs ON outputs.job_id = jobs.id AND outputs.start ="
+    " (SELECT start FROM outputs WHERE job_id = jobs.id ORDER BY start DESC LIMIT 1)"
+    " WHERE jobs.id"
+)

@@ -17,6 +17,7 @@ QUICK = Pace(
     interval=0.2,
     beat=0.2,
     progress_gap=0.05,
+    output_gap=0.1,
     first_retry=0.05,
     longest_retry=0.2,
     timeout=3,
@@ -53,7 +54,8 @@ def employ(skadi: FakeSkadi) -> Iterator[Employ]:
     for agent in agents:
         agent.stop(0)
     assert all(agent.join(10) for agent in agents)
-    assert "skadi-reporter" not in [thread.name for thread in threading.enumerate()]
+    names = {thread.name for thread in threading.enumerate()}
+    assert not names & {"skadi-reporter", "skadi-live"}
 
 
 @pytest.fixture

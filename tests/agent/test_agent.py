@@ -169,25 +169,6 @@ def test_a_job_the_server_gave_up_on_runs_on_and_its_end_is_told(
     assert job.ends == [("succeed", "let go")]
 
 
-def test_word_of_a_cancel_is_noted_and_does_not_make_it_spin(
-    skadi: FakeSkadi, employ: Employ, gate: Gate, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    employ(gate, dataclasses.replace(QUICK, interval=0.5))
-    job = skadi.submit("long")
-    skadi.until(lambda: gate.begun)
-    before = len(skadi.polls)
-    skadi.cancel = [job.id]
-    with skadi.changed:
-        skadi.changed.notify_all()
-    time.sleep(0.6)
-    assert len(skadi.polls) - before <= 3
-    assert f"job {job.id}: the server asks to stop it" in caplog.text
-    skadi.cancel = []
-    gate.let_go()
-    skadi.until_ended(job)
-
-
 # A server that knows only the original protocol.
 
 

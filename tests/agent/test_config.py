@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Settings, find, line_of_token, load
+from agent.config import Settings, find, line_of, load
 from agent.errors import ConfigError
 from agent.secret import write_token
 from agent.shell import Command, Shortcut
@@ -163,6 +163,7 @@ def item(cmd: str) -> str:
         ("hello\n", 1, "expected 'key: value'"),
         ("debug: yes\n", 1, "neither true nor false"),
         ("slots: 0\n", 1, "no number from 1"),
+        ("kill_grace: 6m\n", 1, "kill_grace: at most 5m0s"),
         ("time_limit: 10\n", 1, "no duration"),
         ("interval: 0s\n", 1, "longer than nothing"),
         ("output_limit: much\n", 1, "no size"),
@@ -234,7 +235,7 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_the_token_takes_its_line_and_the_rest_stays(file: Path, old: str) -> None:
     before = EXAMPLE.replace("token:", old)
     file.write_text(before)
-    write_token(file, line_of_token(file), NEW_TOKEN)
+    write_token(file, line_of("token", file), NEW_TOKEN)
     assert file.read_text() == before.replace(old, f'token: "{NEW_TOKEN}"')
     assert load(file, {}).token == NEW_TOKEN
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -242,7 +243,7 @@ def test_the_token_takes_its_line_and_the_rest_stays(file: Path, old: str) -> No
 
 def test_a_file_without_a_token_line_gets_one(file: Path) -> None:
     file.write_text("debug: true\n")
-    write_token(file, line_of_token(file), NEW_TOKEN)
+    write_token(file, line_of("token", file), NEW_TOKEN)
     assert file.read_text() == f'token: "{NEW_TOKEN}"\ndebug: true\n'
 
 

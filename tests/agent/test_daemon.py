@@ -236,48 +236,6 @@ def test_what_is_neither_a_word_nor_a_token_is_refused(tmp_path: Path, word: str
     assert (tmp_path / "skadi.yml").read_text() == "token:\n"
 
 
-def test_check_says_what_would_be_run_and_that_all_is_well(
-    skadi: FakeSkadi, tmp_path: Path
-) -> None:
-    (tmp_path / "skadi.yml").write_text(f"server: {skadi.url}\ncommands:\n  - prefix: free\n")
-    job = skadi.submit("stays")
-    done = run("check", folder=tmp_path, SKADI_TOKEN=TOKEN)
-    assert done.returncode == 0, done.stderr
-    assert "Commands:\n - free\n" in done.stdout
-    assert "The server answers.\nThe token is right.\n" in done.stdout
-    assert "from SKADI_TOKEN" in done.stdout
-    assert TOKEN not in done.stdout
-    assert job.status == "queuing"
-
-
-def test_check_gives_back_a_job_that_an_old_server_sends(skadi: FakeSkadi, tmp_path: Path) -> None:
-    skadi.old = True
-    job = skadi.submit("deploy")
-    done = run("check", "--server", skadi.url, folder=tmp_path, SKADI_TOKEN=TOKEN)
-    assert done.returncode == 0
-    assert job.ends[0][0] == "fail"
-    assert "not run" in job.result
-
-
-def test_check_tells_a_wrong_token_from_a_server_that_is_away(
-    skadi: FakeSkadi, tmp_path: Path
-) -> None:
-    wrong = run("check", "--server", skadi.url, folder=tmp_path, SKADI_TOKEN="x" * 20)
-    assert wrong.returncode == 3
-    assert "does not know this token" in wrong.stderr
-    skadi.go()
-    away = run("check", "--server", skadi.url, folder=tmp_path, SKADI_TOKEN=TOKEN)
-    assert away.returncode == 1
-    assert "The server is away: Connection refused" in away.stdout
-
-
-def test_check_warns_of_a_token_that_others_may_read(skadi: FakeSkadi, tmp_path: Path) -> None:
-    file = tmp_path / "skadi.yml"
-    file.write_text(f"server: {skadi.url}\ntoken: {TOKEN}\n")
-    file.chmod(0o644)
-    assert "Warning: others may read the token" in run("check", folder=tmp_path).stdout
-
-
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     done = run(folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

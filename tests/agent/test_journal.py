@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,35 @@ def test_a_job_that_had_started_is_interrupted_by_a_restart(tmp_path: Path) -> N
     assert ends(journal) == [("one", "fail", INTERRUPTED)]
     assert journal.knows("one")
     journal.close()
+
+
+def test_an_interrupted_job_is_not_said_to_be_over() -> None:
+    """Its supervisor sees it to its end, or to its time limit."""
+    assert INTERRUPTED.endswith("this may still be running")
+
+
+@pytest.mark.parametrize("name", ["journal.new", "lock", "contact"])
+def test_nothing_is_written_through_a_link(tmp_path: Path, name: str) -> None:
+    """Root may be told to keep its journal in a folder that somebody else can write to."""
+    victim, state = tmp_path / "victim", tmp_path / "state"
+    victim.write_text("mine")
+    os.utime(victim, (1, 1))
+    state.mkdir()
+    (state / name).symlink_to(victim)
+    with suppress(JournalError):
+        journal = Journal.open(state)
+        journal.note_contact()
+        journal.start("one", "deploy")
+        journal.close()
+    assert (victim.read_text(), victim.stat().st_mtime) == ("mine", 1)
+
+
+def test_a_file_that_a_crash_has_left_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "journal.new").write_text("half of")
+    journal = Journal.open(tmp_path)
+    journal.start("one", "deploy")
+    journal.close()
+    assert [line.get("id") for line in lines(tmp_path)] == [None, "one"]
 
 
 def test_an_end_that_was_not_reported_is_kept_as_it_was(tmp_path: Path) -> None:

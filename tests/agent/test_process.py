@@ -3,20 +3,17 @@
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from agent.process import Ended, Limits, Output, run
+from agent.output import Output
+from agent.process import Ended, Limits, run
 
-NEVER = threading.Event()
 
-
-def sh(text: str, limits: Limits | None = None, stopping: threading.Event = NEVER) -> Ended:
-    limits = limits or Limits(time=10, linger=0.3, kill_grace=0.5)
-    return run(["/bin/sh", "-c", text], "", limits, stopping)
+def sh(text: str, limits: Limits | None = None) -> Ended:
+    return run(["/bin/sh", "-c", text], "", limits or Limits(time=10, linger=0.3, kill_grace=0.5))
 
 
 def alive(pid: int) -> bool:
@@ -33,7 +30,7 @@ def test_output_and_errors_come_together_in_order() -> None:
 
 def test_it_has_no_input_and_a_session_of_its_own() -> None:
     code = "import os, sys; print(sys.stdin.read(), os.getsid(0) == os.getpid())"
-    assert run([sys.executable, "-c", code], "", Limits(), NEVER).output == " True\n"
+    assert run([sys.executable, "-c", code], "", Limits()).output == " True\n"
 
 
 def test_it_sees_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +53,7 @@ def test_broken_text_and_nuls_are_replaced() -> None:
 
 
 def test_words_in_any_script_reach_the_command() -> None:
-    assert run(["printf", "%s", "傻瓜"], "", Limits(), NEVER).output == "傻瓜"
+    assert run(["printf", "%s", "傻瓜"], "", Limits()).output == "傻瓜"
 
 
 def test_long_output_keeps_head_and_tail_and_says_what_is_missing() -> None:
@@ -108,14 +105,6 @@ def test_a_command_may_tidy_up_when_it_is_stopped() -> None:
 def test_who_does_not_listen_is_killed() -> None:
     ended = sh("trap '' TERM; sleep 60", Limits(time=0.3, kill_grace=0.3))
     assert ended.code == -signal.SIGKILL
-
-
-def test_it_stops_when_the_agent_does() -> None:
-    stopping = threading.Event()
-    threading.Timer(0.2, stopping.set).start()
-    began = time.monotonic()
-    assert sh("sleep 60", stopping=stopping).failure == "stopped with the agent"
-    assert time.monotonic() - began < 3
 
 
 def test_a_child_left_in_the_background_does_not_hold_up_the_end(tmp_path: Path) -> None:

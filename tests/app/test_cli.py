@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -232,9 +232,41 @@ def test_an_agent_is_rotated_renamed_switched_and_removed(skadi: Skadi, ada: str
 
 def test_a_token_is_shown_to_people_on_a_line_of_its_own(skadi: Skadi, ada: str) -> None:
     lines = skadi("agent", "add", "ada", "web-1").out.splitlines()
-    [token] = [line.strip() for line in lines if line.startswith("  ")]
+    _line, token = [line.strip() for line in lines if line.startswith("  ")]
     assert len(token) == 20
     assert lines[-1] == "This token is shown once; only its hash is kept."
+
+
+def test_a_line_to_paste_is_shown_with_how_long_it_is_good(skadi: Skadi, ada: str) -> None:
+    said = skadi("agent", "add", "ada", "web-1").out
+    assert "Paste this within 1h, on this machine (for others set [web] url" in said
+    line = skadi("agent", "line", "ada", "web-1", "--json").data["line"]
+    assert re.fullmatch(
+        r"python3 -I -c 'import urllib.request as u; "
+        r'exec\(u.urlopen\("http://127.0.0.1:8000/install.py"\).read\(\)\)\''
+        r" [A-Z2-9]{4}(-[A-Z2-9]{4}){3}",
+        line,
+    )
+    assert line not in said
+    assert skadi("agent", "line", "ada", "wbe-1", "--json").data["error"] == "AgentNotFound"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"SKADI_WEB__URL": "https://skadi.example.com/", "SKADI_WEB__ENROL_WITHIN": "20m"}],
+)
+def test_a_line_leads_to_the_address_that_was_set(skadi: Skadi, ada: str) -> None:
+    said = skadi("agent", "add", "ada", "web-1").out
+    assert "Paste this on its machine within 20m:" in said
+    assert 'u.urlopen("https://skadi.example.com/install.py")' in said
+
+
+def test_an_agent_that_never_said_hello_is_shown_all_the_same(skadi: Skadi, ada: str) -> None:
+    skadi("agent", "add", "ada", "web-1")
+    said = skadi("agent", "show", "ada", "web-1")
+    assert said.out.startswith("web-1 has not said what it can run")
+    shown = skadi("agent", "show", "ada", "web-1", "--json").data
+    assert (shown["name"], shown["version"], shown["commands"]) == ("web-1", None, None)
 
 
 def test_a_word_of_the_language_is_no_name(skadi: Skadi, ada: str) -> None:
@@ -258,8 +290,24 @@ def test_an_account_token_can_end_by_itself(skadi: Skadi, ada: str) -> None:
     for wrong in ("a month", "0s", "-5m"):
         said = skadi("token", "add", "account", "ada", "ci", f"--expires={wrong}")
         assert said.status == 2
-        assert 'a duration like "720h"' in said.err
+        assert 'a duration like "30d"' in said.err
     assert len(skadi("token", "list", "--json").data) == 1
+
+
+def test_an_account_token_can_be_restricted(skadi: Skadi, ada: str) -> None:
+    made = skadi(
+        *("token", "add", "account", "ada", "ci", "--expires", "90d"),
+        *("--scope", "submit", "--scope", "read", "--json"),
+    ).data
+    assert made["scopes"] == "read submit"
+    days = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
+    assert abs(days - timedelta(days=90)) < timedelta(minutes=1)
+    assert column(skadi("token", "list", "--json"), "scopes") == ["read submit"]
+    assert "read submit" in skadi("token", "list").out
+    skadi("token", "add", "account", "ada", "other")
+    assert column(skadi("token", "list", "--json"), "scopes") == ["read submit", ""]
+    said = skadi("token", "add", "account", "ada", "ci", "--scope", "write", "--json")
+    assert (said.status, said.data["error"]) == (1, "InvalidScope")
 
 
 def test_a_mail_token_is_shown_as_the_address_it_makes(skadi: Skadi, ada: str) -> None:
@@ -386,6 +434,26 @@ def test_help_teaches(skadi: Skadi) -> None:
     assert "worker (tells people)" in said.out
 
 
+@pytest.mark.parametrize("settings", [{"SKADI_ADAPTERS__HOOKS__KIND": "callback"}])
+def test_a_callback_secret_is_shown_once_and_changed(skadi: Skadi, ada: str) -> None:
+    shown = skadi("account", "callback-secret", "ada")
+    [secret] = re.findall(r"^  (whsec_\S{44})$", shown.out, re.MULTILINE)
+    again = skadi("account", "callback-secret", "ada")
+    assert again.status == 1
+    assert "account callback-secret ada --rotate" in again.err
+    assert secret not in again.out + again.err
+    fresh = skadi("account", "callback-secret", "ada", "--rotate", "--json").data
+    assert fresh["account_id"] == ada
+    assert fresh["secret"] != secret
+    assert skadi("account", "callback-secret", "eve").status == 1
+
+
+def test_where_no_address_is_called_there_is_no_callback_secret(skadi: Skadi, ada: str) -> None:
+    said = skadi("account", "callback-secret", "ada")
+    assert said.status == 1
+    assert "docs/callbacks.md" in said.err
+
+
 @pytest.mark.parametrize("group", ["account", "identity", "agent", "token", "letters"])
 def test_a_group_alone_shows_what_it_can_do(skadi: Skadi, group: str) -> None:
     said = skadi(group)
@@ -397,7 +465,7 @@ def test_every_command_is_in_the_manual() -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
     for name, group in GROUPS.items():
         [row] = [line for line in manual.splitlines() if line.startswith(f"| `{name} ")]
-        written = set(re.findall(r"`(?:\w+ )?(\w+)`", row))
+        written = set(re.findall(r"`(?:\w+ )?([\w-]+)`", row))
         known = {command.name for command in group.registered_commands if not command.hidden}
         assert known - written == set()
 

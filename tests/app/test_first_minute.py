@@ -91,6 +91,11 @@ def test_a_call_that_was_pasted_is_a_job(program: Program, screen: str, how: str
     assert ended["result"].startswith("Hello from ")
 
 
+def test_what_was_pasted_shows_its_result(program: Program, screen: str) -> None:
+    job = json.loads(paste(pasted(screen, "curl .*-d ")))
+    assert (job["status"], job["result"].startswith("Hello from ")) == ("succeeded", True)
+
+
 @pytest.mark.parametrize(
     ("command", "status", "result"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import read_options
+from adapters import callback, read_options
 from adapters.smtp.options import Options
 from core.errors import SettingsError
 from core.settings import SECTIONS, Secret, Settings, load, settable
@@ -46,6 +46,42 @@ def test_another_file_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("[web]\nport = 9002\n")
     assert load(tmp_path, {"SKADI_SETTINGS": str(tmp_path / "other.toml")}).web.port == 9002
     assert "nowhere.toml cannot be read" in refusal(tmp_path, SKADI_SETTINGS="nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("", ""),
+        ("https://skadi.example.com", "https://skadi.example.com"),
+        ("https://skadi.example.com:8443/x/", "https://skadi.example.com:8443/x"),
+        ("http://[2001:db8::1]:8000", "http://[2001:db8::1]:8000"),
+    ],
+)
+def test_a_public_address_is_kept_without_the_last_slash(
+    tmp_path: Path, url: str, kept: str
+) -> None:
+    web = load(tmp_path, {"SKADI_WEB__URL": url}).web
+    assert web.url == kept
+    assert web.address == (kept or "http://127.0.0.1:8000")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "skadi.example.com",
+        "ftp://skadi.example.com",
+        "https://user:word@skadi.example.com",
+        "https://skadi.example.com/?a=b",
+        "https://skadi.example.com/'; rm -rf ~; '",
+        'https://skadi.example.com/")+exit()#',
+        "https://skadi.example.com/\n",
+        "https:///x",
+    ],
+)
+def test_a_public_address_that_would_do_harm_where_it_is_pasted_stops_the_start(
+    tmp_path: Path, url: str
+) -> None:
+    assert "SKADI_WEB__URL is an address like https://" in refusal(tmp_path, SKADI_WEB__URL=url)
 
 
 def test_a_secret_can_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
@@ -90,7 +126,7 @@ def test_the_kinds_of_values(tmp_path: Path) -> None:
     [
         (
             'prot = "x"',
-            'settings.toml: prot: there is no setting "prot". Allowed: data, demo, log.',
+            'settings.toml: prot: there is no setting "prot". Allowed: data, demo, log, log_format.',
         ),
         (
             "[web]\nprot = 1",
@@ -148,7 +184,32 @@ def test_an_unknown_variable_stops_the_start(tmp_path: Path) -> None:
 
 def test_the_variables_of_an_agent_are_none_of_ours(tmp_path: Path) -> None:
     given = {"SKADI_SERVER": "http://here", "SKADI_TOKEN": "t", "SKADI_TOKEN_FILE": "/nowhere"}
+    given |= {"SKADI_URL": "http://here"}
     assert load(tmp_path, given) == load(tmp_path, {})
+
+
+def test_how_long_things_are_kept_is_written_in_days_or_not_at_all(tmp_path: Path) -> None:
+    write(tmp_path, '[keep]\njobs = ""\noutput = "1d12h"\n')
+    keep = load(tmp_path, {"SKADI_KEEP__LETTERS": "", "SKADI_KEEP__EVENTS": "36h"}).keep
+    assert (keep.jobs, keep.letters) == (None, None)
+    assert keep.output == keep.events == timedelta(hours=36)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('jobs = "soon"', '[keep] jobs is a duration like "90d", or "" for ever, not \'soon\'.'),
+        ("jobs = 90", "is a duration like"),
+        ('output = "0d"', "is a duration like"),
+        ('jobs = "6d"', "[keep] jobs is at least as long as messages, which lead to them."),
+        ('messages = ""', "[keep] jobs is at least as long as messages"),
+        ('messages = "23h"', "[keep] messages is at least 1d"),
+    ],
+)
+def test_what_would_be_forgotten_too_early_stops_the_start(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    assert message in refusal(write(tmp_path, f"[keep]\n{content}\n"))
 
 
 def test_a_list_is_written_with_commas_in_the_environment() -> None:
@@ -255,6 +316,13 @@ def test_the_file_holds_every_setting_of_mail_with_its_default() -> None:
     options = read_options(Options, "smtp", said)
     assert options == Options()
     assert set(said) == {field.name for field in fields(Options)}
+
+
+def test_the_file_holds_every_setting_of_callbacks_with_its_default() -> None:
+    said = load(ROOT, {}).adapters["callback"]
+    options = read_options(callback.Options, "callback", said)
+    assert options == callback.Options()
+    assert set(said) == {field.name for field in fields(callback.Options)}
 
 
 def test_every_setting_in_the_file_has_its_reason() -> None:

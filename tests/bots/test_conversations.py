@@ -356,7 +356,7 @@ async def test_help_says_what_can_be_done_here(ada: Person, ben: Person, web: Ma
     assert lines[1] == "- `AGENT COMMAND`: run the command there"
     assert "- `status [AGENT or JOB]`: how your agents and jobs are" in lines
     assert "link" not in {line.split("`")[1].split()[0] for line in lines[1:-2]}
-    assert lines[-2] == "Your agents: `web-1`"
+    assert lines[-2] == "Your agents: `web-1`. `help web-1` shows what can be run there."
     assert await ada.hears("") == reply.text
     assert "`link CODE`" in await ben.hears("帮助")
 

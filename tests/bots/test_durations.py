@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.durations import parse_duration, spell_duration
+from core.durations import parse_duration, parse_period, spell_duration, spell_period
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,33 @@ def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert isinstance(duration, timedelta)
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"), [("90d", 2160), ("1d12h", 36), ("0d90m", 1.5), ("36h", 36), ("1d0.5h", 24.5)]
+)
+def test_a_period_may_have_days(text: str, hours: float) -> None:
+    assert parse_period(text) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    "text", ["d", "1.5d", "-1d", "+1d", "1d-1h", "1d+1h", "1dd", "1h1d", "1 d", "123456d"]
+)
+def test_what_is_no_period(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_period(text)
+
+
+def test_agents_durations_have_no_days() -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration("1d")
+
+
+@given(st.timedeltas(min_value=timedelta(), max_value=timedelta(days=99_999)))
+def test_a_period_is_written_as_it_is_read(period: timedelta) -> None:
+    assert parse_period(spell_period(period)) == period
+
+
+def test_a_period_is_written_in_days() -> None:
+    hours = (2160, 36, 23, 0)
+    assert [spell_period(timedelta(hours=n)) for n in hours] == ["90d", "1d12h", "23h", "0s"]

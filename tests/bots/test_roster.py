@@ -8,6 +8,7 @@ from bots.commands import RESERVED
 from core.errors import Invalid, Unauthorized
 from tests.bots.office import Machine, Office, Person
 
+CODE = re.compile(r'/install\.py"\)\.read\(\)\)\' ([A-Z0-9]{4}(?:-[A-Z0-9]{4}){3})\n```')
 TOKEN = re.compile(r"```\n([a-z2-7]{20})\n```")
 
 
@@ -25,7 +26,7 @@ def token_in(text: str) -> str:
 
 async def test_an_agent_is_made_in_private_and_its_token_works(alone: Person) -> None:
     text = await alone.hears("agent add web-1 the old machine")
-    assert text.startswith("`web-1` is made. Its token, shown this once:")
+    assert text.startswith("`web-1` is made. Paste this within 1 h;")
     agent = await alone.office.agents.authenticate(token_in(text))
     assert (agent.name, agent.remark) == ("web-1", "the old machine")
     assert await alone.hears("agent") == "- `web-1`: online (the old machine)"
@@ -35,13 +36,38 @@ async def test_a_token_is_never_shown_twice_nor_kept(alone: Person) -> None:
     first = await alone.hears("agent add web-1", key="once")
     again = await alone.hears("agent add web-1", key="once")
     assert again == (
-        "`web-1` is made. Its token was shown once and is not shown again; `agent rotate web-1`"
-        " makes a new one."
+        "`web-1` is made. What was shown with that is not shown again; `agent line web-1` gives a"
+        " new line to paste, `agent rotate web-1` makes a new token."
     )
     assert token_in(first) not in again
+    assert CODE.search(first)
+    assert not CODE.search(again)
 
 
-@pytest.mark.parametrize("text", ["agent add db-1", "agent rotate web-1", "代理 添加 db-1"])
+async def test_the_line_to_paste_brings_the_agent_a_token(alone: Person, web: Machine) -> None:
+    enrolment = alone.office.agents.enrolment
+    made, line = await alone.hears("agent add db-1"), await alone.hears("agent line web-1")
+    for text, name in ((made, "db-1"), (line, "web-1")):
+        found = CODE.search(text)
+        assert found, text
+        agent, token = await enrolment.exchange(found[1], "192.0.2.7")
+        assert agent.name == name
+        assert (await alone.office.agents.authenticate(token)).id == agent.id
+    with pytest.raises(Unauthorized):
+        await alone.office.agents.authenticate(web.token)
+
+
+async def test_a_line_is_shown_again_to_nobody(alone: Person, web: Machine) -> None:
+    assert CODE.search(await alone.hears("agent line web-1", key="once"))
+    assert await alone.hears("agent line web-1", key="once") == (
+        "The line for `web-1` was shown once and is not shown again; `agent line web-1` gives a"
+        " new one."
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["agent add db-1", "agent rotate web-1", "agent line web-1", "代理 添加 db-1"]
+)
 async def test_among_others_no_token_is_shown_nor_made(
     ada: Person, web: Machine, text: str
 ) -> None:
@@ -116,7 +142,7 @@ async def test_what_is_not_understood_is_shown_how_to_say(
     if text == "agent rename a b c":
         await ada.office.enrol("a")
     assert (await ada.hears(text)).startswith(
-        "Say it like this: `agent [list, add, remove, rename, rotate]`"
+        "Say it like this: `agent [NAME, list, add, line, remove, rename, rotate]`"
     )
     assert "`web-1`" in await ada.hears("agent")
 

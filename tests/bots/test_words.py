@@ -27,6 +27,7 @@ INWARD = {
     "Ambiguous",
     "IdentityNotFound",
     "InvalidLanguage",
+    "InvalidScope",
     "LetterNotFound",
     "TokenNotFound",
 }
@@ -118,6 +119,7 @@ def test_every_sentence_of_the_bot_is_used_somewhere() -> None:
         "whoami.",
         "agent.added",
         "agent.rotated",
+        "agent.line",
         "remark.",
         "typed.",
     )

@@ -422,3 +422,35 @@ def test_another_address_is_refused_and_not_repeated(url: str) -> None:
         open_broker(url)
     assert "geheim" not in str(refused.value)
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+class TestCallingOff:
+    async def test_what_is_to_be_stopped_is_told_with_the_sign(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        await broker.hand_out("a", "job1")
+        await broker.hand_out("a", "job2")
+        await broker.call_off("a", "job2")
+        await broker.call_off("a", "job2")
+        sign = await broker.sign("a", clock(), out=True)
+        assert sign.out == {"job1", "job2"}
+        assert sign.asked == {"job2"}
+        [one, other] = await broker.sign_all(["a", "b"], clock(), out=["a", "b"])
+        assert one.asked == {"job2"}
+        assert other.asked == frozenset()
+        assert (await broker.sign("a", clock())).asked == frozenset()
+
+    async def test_what_was_taken_back_is_no_more_to_be_stopped(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        await broker.hand_out("a", "job1")
+        await broker.call_off("a", "job1")
+        await broker.take_back("a", "job1")
+        sign = await broker.sign("a", clock(), out=True)
+        assert (sign.out, sign.asked) == (frozenset(), frozenset())
+
+    async def test_the_agent_is_rung_for(self, broker: Broker) -> None:
+        with broker.bell("a") as bell, broker.bell("b") as other:
+            await broker.call_off("a", "job1")
+            assert await bell.wait(SOON)
+            assert not await other.wait(0.05)

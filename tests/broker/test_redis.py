@@ -350,10 +350,11 @@ class TestAway:
                 assert away.value.__cause__ is not None
         assert time.monotonic() - begun < 1
 
-    async def test_one_that_hangs_holds_up_nobody_for_long(
-        self, server: Redis, broker: Broker
+    async def test_one_that_hangs_holds_up_nobody_for_long_and_is_logged_once(
+        self, server: Redis, broker: Broker, caplog: pytest.LogCaptureFixture
     ) -> None:
         await broker.presence([])
+        caplog.clear()
         server.pause()
         begun = time.monotonic()
         # More than fit into one batch: who waits behind it does not wait twice.
@@ -363,6 +364,10 @@ class TestAway:
         assert time.monotonic() - begun < 4
         server.resume()
         assert not (await broker.sign("new", START)).ready
+        assert [record.message.split(":")[0] for record in caplog.records] == [
+            "Redis does not answer",
+            "Redis answers again",
+        ]
 
     async def test_a_restart_that_nobody_noticed_fails_nobody(
         self, server: Redis, broker: Broker

@@ -132,6 +132,22 @@ class TestTokens:
         assert held is not None
         assert held[0] == ada.id
 
+    async def test_a_token_with_scopes_proves_nobody_in_a_mail(self, house: House) -> None:
+        ada, _ = await house.people()
+        token, secret = await house.accounts.add_token("account", ada.id, "ci", None, ["submit"])
+        assert (await house.accounts.bearer(secret)).scopes == {"submit"} == token.scopes
+        assert await house.accounts.holder(secret) is None
+        assert (token.may("submit"), token.may("read")) == (True, False)
+
+    async def test_scopes_are_few_and_for_accounts(self, house: House) -> None:
+        ada, _ = await house.people()
+        with pytest.raises(Invalid, match="A scope is one of agents, cancel, read, submit"):
+            await house.accounts.add_token("account", ada.id, "ci", None, ["write"])
+        with pytest.raises(Invalid, match="Only the token of an account"):
+            await house.accounts.add_token("system", None, "ci", None, ["read"])
+        with pytest.raises(Invalid, match="Only the token of an account"):
+            await house.accounts.add_token("mail", ada.id, "ci", None, ["read"])
+
     async def test_a_removed_accounts_tokens_and_people_speak_for_nobody(
         self, house: House
     ) -> None:

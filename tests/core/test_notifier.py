@@ -463,6 +463,53 @@ class TestSeveral:
             stuck.set()
             await eventually(lambda: said_at_least(platform, 7))
 
+    async def test_who_leaves_ends_what_is_in_hand_and_leaves_the_rest_to_others(
+        self, house: House
+    ) -> None:
+        stuck = asyncio.Event()
+
+        async def hang(_reply: Reply) -> None:
+            await stuck.wait()
+
+        platform, thread = Platform(troubles=[hang]), Thread("chat", "slow")
+        leaving = asyncio.create_task(open_notifier(house, platform).run())
+        for _ in range(20):
+            await add(house, thread)
+        await eventually(lambda: has_tried(platform, 1))
+        leaving.cancel()
+        await asyncio.sleep(PATIENCE.look)
+        stuck.set()
+        await asyncio.wait([leaving])
+        assert len(platform.said) == 1
+        async with running(open_notifier(house, platform)):
+            await eventually(lambda: said_at_least(platform, 20))
+            await asyncio.sleep(3 * PATIENCE.look)
+        assert len(platform.said) == 20
+
+    async def test_a_long_queue_before_a_slow_target_hides_nobody(self, house: House) -> None:
+        """Nothing hints at a letter that is tried again; the look at what is due must come to it."""
+        stuck = asyncio.Event()
+
+        async def hang(reply: Reply) -> None:
+            if reply.thread.channel_id == "slow":
+                await stuck.wait()
+
+        platform = Platform(troubles=[DeliveryError("gone", permanent=True), hang, hang])
+        patience = replace(PATIENCE, brings=10)
+        notifier = open_notifier(house, platform, patience=patience)
+        await add(house, Thread("chat", "quick"))
+        await notifier.tell_due()
+        [letter] = await Letters(house.store, clock=house.clock).list()
+        await asyncio.gather(*(add(house, Thread("chat", "slow")) for _ in range(15)))
+        while await house.broker.take_news("another", 0):
+            pass
+        house.clock.move(seconds=1)
+        await Letters(house.store, clock=house.clock).retry(letter.id)
+        async with running(notifier):
+            await eventually(lambda: said_at_least(platform, 1))
+            assert platform.said[0].thread.channel_id == "quick"
+            stuck.set()
+
     async def test_a_lease_keeps_others_away_until_it_is_over(self, house: House) -> None:
         job = await add(house)
         (id,) = await house.store.deliveries.due(house.clock(), 5)

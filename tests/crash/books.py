@@ -6,11 +6,14 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 from core.model import MOVES, JobStatus
-from tests.crash.town import Town
+from tests.crash.town import Town, read_letter
 from tests.crash.traffic import Wish
 
 DEADLINE = 45.0
@@ -22,11 +25,16 @@ END = re.compile(
     r"^(Succeeded|Failed|Expired|Outcome unknown|Canceled)\b.*?\b(?:run|rest) (\d+)", re.MULTILINE
 )
 WORDS = {
-    JobStatus.SUCCEEDED: {"Succeeded"},
-    JobStatus.FAILED: {"Failed"},
-    JobStatus.EXPIRED: {"Expired", "Outcome unknown"},
-    JobStatus.CANCELED: {"Canceled"},
+    JobStatus.SUCCEEDED: "Succeeded",
+    JobStatus.FAILED: "Failed",
+    JobStatus.EXPIRED: "Outcome unknown",
+    JobStatus.CANCELED: "Canceled",
 }
+NEVER_HANDED_OUT = "Expired"
+INTERRUPTED = "interrupted: "
+"""How the result of a job begins whose agent was killed at work."""
+OWNER = "ada@example.org"
+"""Who submits everything, and whom every answer is for."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +47,40 @@ class Record:
     seqs: Sequence[int]
     statuses: Sequence[JobStatus]
     told: bool
+    result: str = ""
 
 
 @dataclass(frozen=True)
 class Books:
-    """One look at all of it, by the numbers of the wishes."""
+    """One look at all of it, by the numbers of the wishes. `ends`: the words by which its owner was
+    told an end; `strangers`: who else was."""
 
     records: Mapping[int, Sequence[Record]]
     runs: Counter[int]
     ends: Mapping[int, set[str]]
     unsaid: int
     """Commits whose events nobody is known to have announced."""
+    strangers: Mapping[int, set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rules:
     """`old`: agents of protocol 0, whose reports may be lost. `killed`: agents that were killed at
-    work, so that the outcome of a job may be that it was interrupted."""
+    work, so that the outcome of a job may be that it was interrupted. `canceled`: numbers of the
+    wishes that somebody wanted stopped."""
 
     old: frozenset[str] = frozenset()
     killed: frozenset[str] = frozenset()
+    canceled: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A mail that tells an end."""
+
+    number: int
+    word: str
+    recipient: str
 
 
 @dataclass(frozen=True)
@@ -87,11 +109,32 @@ def read(town: Town) -> Books:
     for number, record in read_records(town):
         records[number].append(record)
     ends: dict[int, set[str]] = defaultdict(set)
-    for letter in town.letters():
-        if found := END.search(letter):
-            ends[int(found[2])].add(found[1])
+    strangers: dict[int, set[str]] = defaultdict(set)
+    for letter in read_letters(town.folder / "answers"):
+        if letter.recipient == OWNER:
+            ends[letter.number].add(letter.word)
+        else:
+            strangers[letter.number].add(letter.recipient)
     [(unsaid,)] = town.ask("SELECT COUNT(*) FROM announcements")
-    return Books(records, Counter(map(int, town.runs_seen())), ends, unsaid)
+    return Books(records, Counter(map(int, town.runs_seen())), ends, unsaid, strangers)
+
+
+def read_letters(maildir: Path) -> Iterator[Letter]:
+    """Those that tell an end."""
+    for file in sorted((maildir / "new").glob("*")):
+        if letter := read_end(file):
+            yield letter
+
+
+@cache
+def read_end(file: Path) -> Letter | None:
+    """A mail never changes once it is there."""
+    raw = file.read_bytes()
+    found = END.search(read_letter(raw))
+    if not found:
+        return None
+    recipient = message_from_bytes(raw, policy=policy.default)["To"]
+    return Letter(int(found[2]), found[1], str(recipient))
 
 
 def read_records(town: Town) -> Iterator[tuple[int, Record]]:
@@ -100,12 +143,13 @@ def read_records(town: Town) -> Iterator[tuple[int, Record]]:
         "SELECT job_id, seq, status FROM events WHERE job_id IS NOT NULL ORDER BY job_id, seq"
     ):
         events[job_id].append((seq, JobStatus(status)))
-    for job_id, command, status, seq, told in town.ask(
-        "SELECT j.id, j.command, j.status, j.seq, d.state = 'told' AND d.shown_seq = j.seq"
+    for job_id, command, status, seq, told, result in town.ask(
+        "SELECT j.id, j.command, j.status, j.seq, d.state = 'told' AND d.shown_seq = j.seq, r.text"
         " FROM jobs j LEFT JOIN deliveries d ON d.id = j.delivery_id"
+        " LEFT JOIN results r ON r.job_id = j.id"
     ):
         seqs, statuses = [seq for seq, _ in events[job_id]], [to for _, to in events[job_id]]
-        record = Record(job_id, JobStatus(status), seq, seqs, statuses, bool(told))
+        record = Record(job_id, JobStatus(status), seq, seqs, statuses, bool(told), result or "")
         yield int(command.split()[1]), record
 
 
@@ -129,12 +173,14 @@ def judge(books: Books, wish: Wish, rules: Rules) -> Iterator[str]:
     for record in records:
         yield from judge_events(record)
         yield from judge_end(record, wish, runs, rules)
-        if not record.told or not WORDS.get(record.status, set()) & books.ends[wish.number]:
-            yield f"{record.status}, but nobody was told so"
+        yield from judge_telling(record, books.ends.get(wish.number, set()))
+    yield from judge_strangers(books, wish)
 
 
 def judge_events(record: Record) -> Iterator[str]:
-    """One event a move, every move allowed."""
+    """One event a move, from waiting on, every move allowed."""
+    if not {JobStatus.DELAYED, JobStatus.QUEUING}.issuperset(record.statuses[:1]):
+        yield f"it began as {record.statuses[0]}"
     if list(record.seqs) != list(range(1, record.seq + 1)):
         yield f"its events are {record.seqs}, it is at {record.seq}"
     if list(record.statuses[-1:]) != [record.status]:
@@ -145,18 +191,59 @@ def judge_events(record: Record) -> Iterator[str]:
 
 
 def judge_end(record: Record, wish: Wish, runs: int, rules: Rules) -> Iterator[str]:
-    if not record.status.final:
-        yield f"still {record.status}"
-    if record.status is JobStatus.SUCCEEDED and not runs:
+    """Whether something explains that it ended like this."""
+    status = record.status
+    if not status.final:
+        yield f"still {status}"
+    if status is JobStatus.SUCCEEDED and not runs:
         yield "succeeded without having run"
-    if record.status is JobStatus.EXPIRED and JobStatus.SENT not in record.statuses:
+    if status is JobStatus.CANCELED and wish.number not in rules.canceled:
+        yield "canceled, and nobody wanted that"
+    if status is JobStatus.FAILED:
+        yield from judge_failure(record, wish, rules)
+    if status is JobStatus.EXPIRED:
+        yield from judge_expiry(record, wish, runs, rules)
+
+
+def judge_failure(record: Record, wish: Wish, rules: Rules) -> Iterator[str]:
+    """No command of these fails by itself, and an old agent does not know what was interrupted."""
+    if wish.agent not in rules.killed:
+        yield "failed for no reason"
+    elif not record.result.startswith(INTERRUPTED):
+        yield f"failed, but not since it was interrupted: {record.result[:60]!r}"
+
+
+def judge_expiry(record: Record, wish: Wish, runs: int, rules: Rules) -> Iterator[str]:
+    """A new agent reports whatever it began, also when that was too late."""
+    if was_waiting(record.statuses[-2:-1]):
         yield "expired while its agent was there"
-    if wish.agent in rules.old | rules.killed:
-        return
-    if runs and record.status is not JobStatus.SUCCEEDED:
-        yield f"{record.status}, but it ran to its end"
-    if record.status not in (JobStatus.SUCCEEDED, JobStatus.EXPIRED):
-        yield f"{record.status} for no reason"
+    elif runs and wish.agent not in rules.old:
+        yield "expired, but its agent knows what became of it"
+
+
+def was_waiting(statuses: Sequence[JobStatus]) -> bool:
+    return not any(status.active for status in statuses)
+
+
+def judge_telling(record: Record, said: set[str]) -> Iterator[str]:
+    """The end was told, and nothing beside what it was."""
+    words = [word_of(*step) for step in pairwise(record.statuses) if step[1].final]
+    if not record.told or not record.status.final or not said.intersection(words[-1:]):
+        yield f"{record.status}, but nobody was told so"
+    if false := said.difference(words):
+        yield f"told as {sorted(false)}, which it never was"
+
+
+def word_of(before: JobStatus, end: JobStatus) -> str:
+    """How a mail about it begins."""
+    if end is JobStatus.EXPIRED and was_waiting([before]):
+        return NEVER_HANDED_OUT
+    return WORDS[end]
+
+
+def judge_strangers(books: Books, wish: Wish) -> Iterator[str]:
+    if told := books.strangers.get(wish.number):
+        yield f"{sorted(told)} were told of it"
 
 
 # Saying what was found.

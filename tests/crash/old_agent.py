@@ -30,7 +30,8 @@ class OldAgent:
         status, body = self._call("GET", "/agent/job")
         if status == 401:
             sys.exit("invalid token")
-        if status != 200:
+        # Of an answer that was cut off within its head there is no body.
+        if status != 200 or not body:
             return False
         job = json.loads(body)
         verb, result = self._work(job["message"])

@@ -11,7 +11,7 @@ from core.model import JobStatus
 from tests.app.program import wait_for
 from tests.crash.books import Books, Rules, find_faults, read, report, settle
 from tests.crash.town import Town
-from tests.crash.traffic import Traffic, Wish, send_mail, wish, wishes
+from tests.crash.traffic import Traffic, Wish, make_home, wish, wishes
 from tests.servers import MariaDB, Redis
 
 ROLES = {
@@ -46,8 +46,7 @@ def town(tmp_path_factory: pytest.TempPathFactory, maria: MariaDB, redis: Redis)
             town.new_agent(name, turn % 2)
         town.old_agent("old-1", 1)
         town.wait_until_seen(*NEW, *OLD)
-        send_mail(town, "home", "home@town.example")
-        wait_for(lambda: town.letters() or None, "the answer to the first letter")
+        make_home(town)
         yield town
     finally:
         town.close()

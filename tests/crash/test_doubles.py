@@ -13,7 +13,7 @@ from core.model import JobStatus
 from tests.app.program import wait_for
 from tests.crash.books import Rules, settle
 from tests.crash.town import Town
-from tests.crash.traffic import Traffic, send_mail, submit, wish, wishes, write
+from tests.crash.traffic import Traffic, make_home, submit, wish, wishes, write
 from tests.servers import MariaDB, Redis
 
 ROLES = {
@@ -39,8 +39,7 @@ def town(tmp_path_factory: pytest.TempPathFactory, maria: MariaDB, redis: Redis)
     )
     try:
         town.open()
-        send_mail(town, "home", "home@town.example")
-        wait_for(lambda: town.letters() or None, "the answer to the first letter")
+        make_home(town)
         yield town
     finally:
         town.close()

@@ -7,12 +7,13 @@ import smtplib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from itertools import count, cycle
 
+from core.memory import FRESH
 from tests.app.program import wait_for
 from tests.crash.town import Town
 from tests.servers import LOOPBACK
@@ -59,11 +60,21 @@ def wishes(agents: Sequence[str], http: int, mail: int) -> list[Wish]:
 
 
 class Traffic:
-    """Says the wishes, about so many a second, from now on."""
+    """Says the wishes, about so many a second, from now on, none before `before_each` returns."""
 
-    def __init__(self, town: Town, wanted: Sequence[Wish], rate: float = 60) -> None:
+    def __init__(
+        self,
+        town: Town,
+        wanted: Sequence[Wish],
+        rate: float = 60,
+        *,
+        persistence: float = PERSISTENCE,
+        before_each: Callable[[], None] = lambda: None,
+    ) -> None:
         self.town = town
         self.wanted = list(wanted)
+        self._give_up = time.monotonic() + persistence
+        self._before_each = before_each
         self._pause = (PROGRAMS + WRITERS) / rate
         by_http = deque(wish for wish in wanted if not wish.by_mail)
         by_mail = deque(wish for wish in wanted if wish.by_mail)
@@ -92,24 +103,34 @@ class Traffic:
         assert not unheard, f"{len(unheard)} heard no yes within {PERSISTENCE} s: {unheard[:3]}"
         return self.wanted
 
+    def stop(self) -> None:
+        """Ask for nothing more, nor again."""
+        self._give_up = 0.0
+
+    @property
+    def goes_on(self) -> bool:
+        return time.monotonic() < self._give_up
+
     def _work(self, line: deque[Wish], turn: int) -> None:
         doors = cycle(self.town.doors[turn % 2 :] + self.town.doors[: turn % 2])
-        give_up = time.monotonic() + PERSISTENCE
-        while line and time.monotonic() < give_up:
+        while line and self.goes_on:
+            self._before_each()
             try:
                 wish = line.popleft()
             except IndexError:
                 return
-            insist(self.town, wish, doors, give_up)
+            self._insist(wish, doors)
             time.sleep(self._pause)
 
+    def _insist(self, wish: Wish, doors: Iterator[int]) -> None:
+        while not wish.accepted and self.goes_on:
+            wish.tries += 1
+            wish.accepted = self._ask(wish, doors)
+            if not wish.accepted:
+                time.sleep(0.2)
 
-def insist(town: Town, wish: Wish, doors: Iterator[int], give_up: float) -> None:
-    while not wish.accepted and time.monotonic() < give_up:
-        wish.tries += 1
-        wish.accepted = write(town, wish) if wish.by_mail else submit(town, wish, next(doors))
-        if not wish.accepted:
-            time.sleep(0.2)
+    def _ask(self, wish: Wish, doors: Iterator[int]) -> bool:
+        return write(self.town, wish) if wish.by_mail else submit(self.town, wish, next(doors))
 
 
 def submit(town: Town, wish: Wish, door: int) -> bool:
@@ -148,6 +169,13 @@ def note_refusal(wish: Wish, status: int, said: bytes | str) -> bool:
     if status >= 500:
         wish.refusals.append(f"{status} {said!r}")
     return False
+
+
+def make_home(town: Town) -> None:
+    """Ada is told here what has no thread of its own; every process knows it when this returns."""
+    send_mail(town, "home", "home@town.example")
+    wait_for(lambda: town.letters() or None, "the answer to the first letter")
+    time.sleep(5 * FRESH)
 
 
 def send_mail(town: Town, text: str, key: str) -> None:

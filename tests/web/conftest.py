@@ -12,20 +12,26 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from agent.bundle import bundle, script
 from cli.connection import Connection
 from core.accounts import Accounts
 from core.agents import Agents
 from core.broker.embedded import EmbeddedBroker
+from core.following import Following
 from core.jobs import Jobs
 from core.memory import Memory
 from core.model import Account, Agent, Job, JobStatus
 from core.store import Store, migrate
+from core.store.depths import Depths
 from core.watcher import Watcher
 from tests.clock import Clock
 from tests.web.wire import Line, Said, request
-from web.door import Door, make_app
+from web.door import Door, make_app, route
+from web.enrol import Handout
+from web.metrics import MetricsApi
 from web.settings import WebSettings
 
+METRICS_TOKEN = "a-secret-of-the-watch"
 LISTENING = 3600.0
 """Seconds for which one word that we listen is enough; only the tests' clock moves on."""
 
@@ -47,6 +53,7 @@ class House:
     accounts: Accounts
     agents: Agents
     jobs: Jobs
+    store: Store
     watcher: Watcher
     owner: Account
     stranger: Account
@@ -119,23 +126,32 @@ class House:
         self,
         settings: WebSettings | None = None,
         http: type[Connection] = Connection,
+        *,
+        url: str = "",
         **parts: Any,
     ) -> AsyncIterator[Door]:
-        """Serve meanwhile, with some parts exchanged."""
+        """Serve meanwhile, with some parts exchanged. `url`: where the operator says we are."""
         given: dict[str, Any] = {
             "agents": self.agents,
             "jobs": self.jobs,
             "accounts": self.accounts,
             "broker": self.broker,
+            "following": Following(self.store, self.broker, (settings or WebSettings()).look_again),
         }
+        metrics = MetricsApi(self._depths, METRICS_TOKEN, "1.2.3", self.clock)
+        given["extra_routes"] = [route("GET", "/metrics", metrics.show)]
         door = make_app(
             **(given | parts),
             ready=self._ready,
             clock=self.clock,
             settings=settings or WebSettings(),
+            handout=Handout(bundle, script, url),
         )
         async with serving(door, http) as self.server:
             yield door
+
+    async def _depths(self) -> Depths:
+        return await self.store.depths.look(self.clock())
 
     async def _ready(self) -> dict[str, str]:
         return self.parts
@@ -186,7 +202,7 @@ async def serving(app: ASGIApp, http: type[Connection] = Connection) -> AsyncIte
     finally:
         server.stop.set()
         if isinstance(app, Door):
-            app.polls.close()
+            app.close()
         await task
 
 
@@ -206,7 +222,7 @@ async def open_house(
     watcher = Watcher(store, broker, agents, jobs, clock=clock)
     owner, stranger = await accounts.add("ada"), await accounts.add("mallory")
     await broker.listen(clock(), LISTENING)
-    yield House(clock, broker, accounts, agents, jobs, watcher, owner, stranger)
+    yield House(clock, broker, accounts, agents, jobs, store, watcher, owner, stranger)
     await store.close()
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.output import Output
+from agent.shell import closing_line
 from core.errors import Invalid
 from core.model import Job, JobStatus
 from core.settings.values import MIB
@@ -73,6 +76,36 @@ async def test_an_output_of_a_mebibyte_is_kept_whole(house: House) -> None:
     )
     assert said.status == 204
     assert job.result == output
+
+
+async def test_the_end_of_an_output_that_was_cut_by_its_agent_is_kept(house: House) -> None:
+    """By the limits that both have without being told others."""
+    output = Output(MIB)
+    for chunk in (b"begun\n", b"x" * 900_000, "é".encode() * 200_000, b"\nFATAL: disk full\n"):
+        output.add(chunk)
+    text = closing_line(output.text(), "exit status 3")
+    body = json.dumps({"result": text}, ensure_ascii=False).encode()
+    _, job = await report(house, await house.enrol("web-1"), body)
+    assert job.result == text
+    assert job.result.startswith("begun\nxxx")
+    assert job.result.endswith("é\nFATAL: disk full\nexit status 3")
+    assert job.result.count(" left out") == 1
+
+
+async def test_the_end_of_a_longer_report_is_kept_as_well(house: House) -> None:
+    """What is no text grows when it is made one: three bytes for each."""
+    output = Output(MIB)
+    for chunk in (b"begun\n", b"\xff" * 3 * MIB, b"\nFATAL: disk full\n"):
+        output.add(chunk)
+    text = closing_line(output.text(), "exit status 3")
+    body = json.dumps({"result": text}, ensure_ascii=False).encode()
+    _, job = await report(house, await house.enrol("web-1"), body)
+    assert job.result.startswith("begun\n\ufffd")
+    assert job.result.endswith("\ufffd\nFATAL: disk full\nexit status 3")
+    assert MIB - 6 <= len(job.result.encode()) < MIB + 200
+    [lost] = re.findall(r"(\d+) bytes left out", text)
+    assert job.result.count(" left out") == 1
+    assert f" left out; it said that it lacked {lost} bytes of the output ...]" in job.result
 
 
 async def test_a_report_beyond_sixteen_mebibytes_ends_the_job(house: House) -> None:
@@ -183,7 +216,8 @@ async def test_who_finds_no_room_for_a_long_report_in_time_has_it_cut(quiet_hous
     ended = await house.job(second)
     assert ended.status == JobStatus.SUCCEEDED
     assert ended.result.startswith("x" * (MIB - 1000))
-    assert "(cut: " in ended.result[-100:]
+    assert ended.result.endswith(CUT)
+    assert len(ended.result) < MIB + 100 and " left out" not in ended.result
 
 
 async def test_one_agent_has_one_long_report_read_at_a_time(quiet_house: House) -> None:

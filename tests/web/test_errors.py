@@ -9,11 +9,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from agent.bundle import bundle, script
 from core import errors
 from core.errors import Conflict, SkadiError, TooMany, Unavailable
+from core.following import Following
 from core.model import Agent
 from tests.web.conftest import House, serving
 from web.door import make_app
+from web.enrol import Handout
 from web.errors import refusal
 from web.settings import WebSettings
 
@@ -102,6 +105,7 @@ async def test_a_path_that_leads_nowhere_says_so_in_json(house: House, path: str
         ("DELETE", "/agent/job", {"get", "head"}),
         ("POST", "/agent/job", {"get", "head"}),
         ("GET", "/sys/jobs", {"post"}),
+        ("DELETE", "/api/jobs", {"get", "head", "post"}),
         ("GET", "/agent/jobs/0123456789abcdefghij/succeed", {"put"}),
     ],
 )
@@ -147,9 +151,11 @@ async def test_what_adapters_bring_is_served_and_its_errors_are_told_alike(
         jobs=house.jobs,
         accounts=house.accounts,
         broker=house.broker,
+        following=Following(house.store, house.broker),
         ready=house._ready,
         clock=house.clock,
         settings=WebSettings(),
+        handout=Handout(bundle, script),
         extra_routes=[Route("/hooks/chat", hook, methods=["POST"])],
     )
     async with serving(app) as house.server:

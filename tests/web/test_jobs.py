@@ -1,5 +1,7 @@
 """What programs of an account call."""
 
+from functools import partial
+
 import pytest
 
 from core.model import new_id
@@ -42,6 +44,25 @@ async def test_a_repeated_call_with_its_key_makes_one_job(house: House) -> None:
     await house.ask("GET", "/agent/job", web.token)
     late = await house.ask("POST", "/api/jobs", ci, fields, Idempotency_Key="build-7")
     assert (late.json["id"], late.json["status"]) == (first.json["id"], "sent")
+
+
+async def test_a_repeat_finds_its_job_whatever_became_of_the_agent(house: House) -> None:
+    """Who repeats a call heard no answer, and must not take the job for refused."""
+    web, ci = await house.enrol("web-1"), await house.account_token()
+    fields = {"agent": "web-1", "message": "deploy 1.4"}
+    call = partial(house.ask, "POST", "/api/jobs", ci, fields, Idempotency_Key="build-7")
+    first = await call()
+    agents, owner = house.agents, house.owner.id
+    for change in (
+        partial(agents.switch, owner, web.agent.id, available=False),
+        partial(agents.rename, owner, web.agent.id, name="web-9"),
+        partial(agents.remove, owner, web.agent.id),
+    ):
+        await change()
+        said = await call()
+        assert (said.status, said.json["id"]) == (201, first.json["id"])
+    fields["message"] = "deploy 1.5"
+    assert (await call()).error == (422, "KeyReused")
 
 
 async def test_a_key_belongs_to_one_job(house: House) -> None:

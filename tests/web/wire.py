@@ -57,6 +57,12 @@ class Line:
             size = 0 if head else int(headers.get("content-length", "0"))
             return Said(int(first.split()[1]), headers, await self._reader.readexactly(size))
 
+    async def chunk(self) -> bytes:
+        """The next piece of an answer that goes on; nothing when it is over."""
+        async with asyncio.timeout(PATIENCE):
+            size = int(await self._reader.readuntil(b"\r\n"), 16)
+            return (await self._reader.readexactly(size + 2))[:-2]
+
     async def ended(self) -> bool:
         """Whether the server closes the connection without another word."""
         async with asyncio.timeout(PATIENCE):
