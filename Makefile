@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 export PYTHON
+
+# How many tests run at a time, each with servers of its own.
+WORKERS ?= 2
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
@@ -14,7 +17,7 @@ run: setup ## set up and start everything in one process
 	@exec $(python) app.py
 
 test: setup-dev servers ## the tests, on servers of their own (ARGS='-k claim' for some)
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup-dev ## style, format and types
 	@failed=0; \

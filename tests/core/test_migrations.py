@@ -134,6 +134,7 @@ async def test_a_database_of_a_newer_program_is_left_alone(empty_url: str) -> No
 @pytest.mark.parametrize(
     "url",
     [f"mysql+aiomysql://skadi@127.0.0.1:{free_port()}/skadi", "sqlite+aiosqlite:////no/where"],
+    ids=["mysql", "sqlite"],
 )
 async def test_a_database_that_is_away_is_told_as_such(url: str) -> None:
     with pytest.raises(Unavailable):
