@@ -78,6 +78,8 @@ class Bot:
             return await self._answer(turn, partial(command.run, self._desk, turn))
         if turn.account is None:
             return await self._hint(turn)
+        if turn.message.clicked and not await self._was_asked(turn, turn.account):
+            return await self._refuse(turn, Refusal("AskedAnother"))
         if isinstance(command, Submit):
             return await self._submit(turn, command, turn.account)
         return await self._answer(turn, partial(command.run, self._desk, turn, turn.account))
@@ -117,6 +119,12 @@ class Bot:
             return identity, await self._accounts.get(account_id)
         except NotFound:
             return None, None
+
+    async def _was_asked(self, turn: Turn, account: Account) -> bool:
+        """Whether the question whose button was clicked was put to this account."""
+        message = turn.message
+        asked = await self._messages.asked(message.thread, message.clicked)
+        return not asked or account.id in asked
 
     # What is answered.
 

@@ -167,8 +167,8 @@ class Notifier:
         for delivery_id in delivery_ids:
             if delivery_id in self._waiting:
                 continue
-            if thread := await self._store.deliveries.target(delivery_id):
-                self._join(thread_key(thread), delivery_id)
+            if delivery := await self._store.deliveries.get(delivery_id):
+                self._join(thread_key(delivery.thread), delivery_id)
 
     def _join(self, lane: str, delivery_id: str) -> None:
         """One lane a target, so that a slow one holds up nobody else and order is kept within it."""
@@ -322,9 +322,9 @@ class Notifier:
             # What happens next waits behind what failed, and must not hurry it.
             rests_until = again_at
         await self._store.deliveries.failed(delivery, str(error), now, again_at, rests_until)
-        if again_at is None:
+        if again_at is None or not self._is_waited_for(delivery, error):
             self._let_pass(delivery)
-        elif not self._takes_events(delivery):
+        else:
             self._lead(delivery, again_at)
         DELIVERY_TRIES.add(delivery.thread.adapter, "failed" if again_at else "dead")
         log.log(
@@ -337,6 +337,15 @@ class Notifier:
             error,
         )
         return True
+
+    def _is_waited_for(self, delivery: Delivery, error: DeliveryError) -> bool:
+        """An answer in a channel begins a thread of its own: what is wrong with it concerns no other,
+        unless the platform asked us to wait. News of an account keep their order there."""
+        adapter = self._adapters.get(delivery.thread.adapter)
+        begins = adapter is not None and adapter.abilities.channels and not delivery.event_id
+        if begins and not delivery.thread.thread_id:
+            return error.retry_after is not None
+        return not self._takes_events(delivery)
 
     def _takes_events(self, delivery: Delivery) -> bool:
         adapter = self._adapters.get(delivery.thread.adapter)

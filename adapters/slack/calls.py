@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout
 from slack_sdk.errors import SlackApiError
+from yarl import URL
 
 from adapters.slack.installations import Installations
 from adapters.slack.web import TROUBLES, error_of, make_client, proxy_for
@@ -19,7 +20,7 @@ from core.chat import DeliveryError
 PATIENCE = 10
 """Seconds for a call."""
 UPLOAD_PATIENCE = 25
-TOO_MANY = 429
+TIMED_OUT, TOO_MANY = 408, 429
 DEFAULT_PAUSE = 5.0
 """Seconds to wait where Slack says that it is too much, and not for how long."""
 LONGEST_PAUSE = 3600.0
@@ -33,7 +34,11 @@ LATER = frozenset(
 )
 """What says nothing about that which we wanted."""
 TOO_FAST = frozenset({"ratelimited", "rate_limited"})
-DEAD = frozenset({"account_inactive", "invalid_auth", "token_revoked"})
+GONE = frozenset({"account_inactive", "token_revoked"})
+"""Nobody can speak by this token again: https://docs.slack.dev/reference/methods/auth.test#errors"""
+DEAD = GONE | {"invalid_auth"}
+"""The token is not taken, for a moment or for ever."""
+SLACK = ("slack.com", "slack-gov.com")
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +69,7 @@ class Calls:
             answer = await client.api_call(method, **carried(method, args))
         except SlackApiError as error:
             word = error_of(error)
-            if word in DEAD:
+            if word in GONE:
                 await self.installations.forget(team, before=begun_at)
             raise judge(method, word, error) from None
         except BROKEN as error:
@@ -73,6 +78,7 @@ class Calls:
 
     async def answer(self, url: str, said: Mapping[str, Any]) -> None:
         """By a response_url, which needs no token. Raises Refused, DeliveryError."""
+        self._check(url)
         status, headers, body = await self._post(url, json.dumps(said).encode(), PATIENCE)
         if status == TOO_MANY:
             raise too_fast("response_url", headers)
@@ -82,13 +88,21 @@ class Calls:
             raise Refused(body[:100] or str(status))
 
     async def upload(self, url: str, content: bytes) -> None:
-        """To the place that was given for a file. Raises DeliveryError."""
+        """To the place that was given for a file. Raises Refused, DeliveryError."""
+        self._check(url)
         kind = "application/octet-stream"
         status, headers, body = await self._post(url, content, UPLOAD_PATIENCE, kind)
         if status == TOO_MANY:
             raise too_fast("The file", headers)
+        if 400 <= status < 500 and status != TIMED_OUT:
+            raise Refused(str(status))
         if status != 200 or is_no(body):
             raise DeliveryError(f"The file: Slack answered {status}.", permanent=False)
+
+    def _check(self, url: str) -> None:
+        """What we say is for Slack alone, whatever address we were given. Raises Refused."""
+        if not is_slacks(url, self.api):
+            raise Refused("foreign_address")
 
     async def _post(
         self, url: str, content: bytes, seconds: float, kind: str = "application/json"
@@ -109,6 +123,23 @@ class Calls:
         except BROKEN as error:
             # The address is a key to the conversation and stays out of the log.
             raise away("response", error) from None
+
+
+def is_slacks(url: str, api: str) -> bool:
+    """Whether such an address can be given by who answers at `api`; read as it will be called."""
+    try:
+        to, asked = URL(url), URL(api)
+    except ValueError:
+        return False
+    if not to.host or to.user is not None or to.password is not None:
+        return False
+    if not is_below(asked.host, SLACK):
+        return (to.scheme, to.host, to.port) == (asked.scheme, asked.host, asked.port)
+    return (to.scheme, to.port) == ("https", 443) and is_below(to.host, SLACK)
+
+
+def is_below(host: str | None, domains: tuple[str, ...]) -> bool:
+    return any(f".{host}".endswith(f".{domain}") for domain in domains)
 
 
 def is_no(body: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from adapters.slack.blocks import FILE
 from adapters.slack.calls import Calls, Refused
-from core.chat import Notebook
+from core.chat import DeliveryError, Notebook
 
 REMEMBERED = 2 * 86_400.0
 """Seconds, longer than the notifier tries."""
@@ -24,6 +24,8 @@ FRESH = 600.0
 """Seconds after which a file that Slack does not know any more was never shown."""
 LONGEST_TITLE = 100
 SHOWN_BEFORE = "file_not_found"
+MOST_TRIES = 3
+"""A message waits no longer for its file than for so many failures."""
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +33,12 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Steps:
     """How far it got. `handle`: of the post it belongs to; `file`: its id, once Slack has its bytes, and
-    `filled_at` when that was (seconds since 1970)."""
+    `filled_at` when that was (seconds since 1970); `failed`: how often it came no further."""
 
     handle: str = ""
     file: str = ""
     filled_at: float = 0.0
+    failed: int = 0
     shown: bool = False
 
 
@@ -65,17 +68,27 @@ class Files:
             return True
         try:
             steps = steps if steps.file else await self._fill(team, key, steps, whole)
-            try:
-                await self._complete(team, steps, title, thread)
-            except Refused as error:
-                if error.error != SHOWN_BEFORE or not self._is_fresh(steps):
-                    raise
+            await self._complete(team, steps, title, thread)
         except Refused as error:
             log.warning("a file cannot be shown in %s: Slack said %s", steps.handle, error.error)
             await self.keep(key, replace(steps, file=""))
             return False
+        except DeliveryError as error:
+            return await self._give_up(key, steps, error)
         await self.keep(key, replace(steps, shown=True))
         return True
+
+    async def _give_up(self, key: str, steps: Steps, error: DeliveryError) -> bool:
+        """False, when it failed often enough. Raises the error until then, and when it says to wait."""
+        if error.retry_after is not None or error.permanent:
+            raise error
+        kept = await self.recall(key)
+        steps = kept if kept.handle else steps
+        steps = await self.keep(key, replace(steps, failed=steps.failed + 1))
+        if steps.failed < MOST_TRIES:
+            raise error
+        log.warning("a file cannot be shown in %s: %s", steps.handle, error)
+        return False
 
     async def _fill(self, team: str, key: str, steps: Steps, whole: str) -> Steps:
         content = whole.encode("utf-8", "replace")
@@ -87,6 +100,14 @@ class Files:
         return await self.keep(key, filled)
 
     async def _complete(self, team: str, steps: Steps, title: str, thread: str) -> None:
+        """Raises Refused, but not where the answer to a try before was lost."""
+        try:
+            await self._share(team, steps, title, thread)
+        except Refused as error:
+            if error.error != SHOWN_BEFORE or not self._is_fresh(steps):
+                raise
+
+    async def _share(self, team: str, steps: Steps, title: str, thread: str) -> None:
         await self.calls.call(
             team,
             "files.completeUploadExternal",

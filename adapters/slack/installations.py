@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -164,14 +164,25 @@ class Many:
 
     def __init__(self, sealer: Sealer, notebook: Notebook, clock: Callable[[], datetime]) -> None:
         self._sealer, self._notebook, self._clock = sealer, notebook, clock
-        self._known: dict[str, tuple[datetime, Installation | None]] = {}
+        self._known: dict[str, tuple[datetime, Installation]] = {}
+        self._teams: frozenset[str] = frozenset()
+
+    def serve_only(self, teams: Iterable[str]) -> None:
+        """None: whoever installs."""
+        self._teams = frozenset(teams)
+
+    def serves(self, key: str) -> bool:
+        return not self._teams or key in self._teams
 
     async def find(self, key: str) -> Installation | None:
+        if not self.serves(key):
+            return None
         read_at, known = self._known.get(key, (None, None))
         if read_at and abs(self._clock() - read_at) < REMEMBERED:
             return known
         found = await self._read(key)
-        self._remember(key, found)
+        if found:
+            self._remember(found)
         return found
 
     async def token(self, key: str) -> str:
@@ -185,7 +196,7 @@ class Many:
 
     async def add(self, installation: Installation) -> None:
         await self._write(installation)
-        self._remember(installation.key, installation)
+        self._remember(installation)
         log.info("installed in %s (%s)", installation.key, installation.name)
 
     async def forget(self, key: str, *, before: float | None = None) -> None:
@@ -195,7 +206,6 @@ class Many:
             return
         # A note that is over is swept.
         await self._notebook.put(note(key), None, FORGOTTEN)
-        self._remember(key, None)
         log.warning("no longer installed in %s (%s)", key, found.name)
 
     async def close(self) -> None:
@@ -215,10 +225,12 @@ class Many:
         sealed = self._sealer.seal(asdict(installation), self._clock())
         await self._notebook.put(note(installation.key), sealed)
 
-    def _remember(self, key: str, installation: Installation | None) -> None:
+    def _remember(self, installation: Installation) -> None:
+        """That somebody is not installed is never remembered: what is for them would be given up, and
+        they may install us at any moment."""
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
-        self._known[key] = (self._clock(), installation)
+        self._known[installation.key] = (self._clock(), installation)
 
 
 def note(key: str) -> str:

@@ -46,6 +46,8 @@ MOST_IN_HAND = 1000
 LEAVING = 5.0
 """Seconds for what is in hand when we close."""
 SILENCE = timedelta(minutes=1)
+LATEST = 10**11
+"""Seconds since 1970; what is more is no time that Slack would tell."""
 ANY = re.compile("")
 JSON = {"content-type": "application/json;charset=utf-8"}
 
@@ -132,8 +134,8 @@ class Listeners:
         self._app = self._make_app()
 
     async def take(self, request: AsyncBoltRequest) -> BoltResponse:
-        """What to answer: 200, 401 for a signature that is wrong after all, 400 for what makes no sense,
-        503 for what should come again."""
+        """What to answer: 200, 401 for a signature that is wrong after all, 503 for what should come
+        again. What Bolt cannot make sense of is nothing for us, and no fault."""
         context, payload = request.context, request.body
         context["key"] = installation_key(payload)
         try:
@@ -148,8 +150,9 @@ class Listeners:
             self._trouble.note(trouble)
             return self._not_kept(payload)
         if response.status >= 500:
-            return BoltResponse(status=400)
-        return BoltResponse(status=200) if response.status == 404 else response
+            log.info("Bolt could make nothing of a request that Slack signed")
+        unmatched = response.status == 404 or response.status >= 500
+        return BoltResponse(status=200) if unmatched else response
 
     async def finish(self) -> None:
         """What is in hand is finished."""
@@ -157,6 +160,7 @@ class Listeners:
             await asyncio.wait(self.in_hand, timeout=LEAVING)
         for task in self.in_hand:
             task.cancel()
+        await self.people.close()
 
     # What Bolt calls.
 
@@ -200,19 +204,19 @@ class Listeners:
             await self._hand_in(message, installation)
 
     async def _obey(self, ack: AsyncAck, body: Payload, context: AsyncBoltContext) -> None:
-        message = read_command(self.name, body, self.around.clock())
+        message = read_command(self.name, body, self.around.clock(), self.api)
         said = await self._hand_in(message, context["installation"]) if message else "stranger"
         await (ack(self._alone(said, self._language(message))) if said else ack())
 
     async def _press(self, ack: AsyncAck, body: Payload, context: AsyncBoltContext) -> None:
-        message = read_click(self.name, body, self.around.clock())
+        message = read_click(self.name, body, self.around.clock(), self.api)
         if message:
             await self._hand_in(message, context["installation"])
         await ack()
 
     async def _forget(self, body: Payload, context: AsyncBoltContext) -> None:
         said_at = body.get("event_time")
-        before = float(said_at) if isinstance(said_at, int) else None
+        before = float(said_at) if isinstance(said_at, int) and 0 < said_at < LATEST else None
         await self.installations.forget(context["key"], before=before)
 
     # A message.
@@ -257,11 +261,11 @@ class Listeners:
 
     def _not_kept(self, payload: Payload) -> BoltResponse:
         """Slack does not come again with a slash command or a click, so whoever made it is told."""
-        if message := read_command(self.name, payload, self.around.clock()):
+        if message := read_command(self.name, payload, self.around.clock(), self.api):
             said = self._alone("unkept", self._language(message))
             return BoltResponse(status=200, body=json.dumps(said), headers={**JSON})
         if first(payload, "actions"):
-            if message := read_click(self.name, payload, self.around.clock()):
+            if message := read_click(self.name, payload, self.around.clock(), self.api):
                 self._tell(message, "unkept")
             return BoltResponse(status=200)
         return BoltResponse(status=503)

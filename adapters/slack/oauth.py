@@ -41,7 +41,7 @@ HEADERS = {
 log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
+class Declined(Exception):
     """No installation; `code` names the words for it."""
 
     def __init__(self, code: str, status: int) -> None:
@@ -51,7 +51,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OAuth:
-    """`teams`: who may install; empty: everybody who finds the page."""
+    """`teams`: who may install and is served; empty: everybody who finds the page."""
 
     name: str
     client_id: str
@@ -63,6 +63,9 @@ class OAuth:
     clock: Callable[[], datetime]
     once: Callable[[str, float], Any]
     remark: Callable[[str, str], str]
+
+    def __post_init__(self) -> None:
+        self.installations.serve_only(self.teams)
 
     async def install(self, request: Request) -> Response:
         """The state is sealed and so known to be ours, and stands in a cookie as well: who comes back
@@ -77,7 +80,7 @@ class OAuth:
     async def finish(self, request: Request) -> Response:
         try:
             installation = await self._finish(request)
-        except Refused as refusal:
+        except Declined as refusal:
             answer = self._page(request, refusal.code, status=refusal.status)
         else:
             answer = self._page(request, "installed", installation.name)
@@ -88,14 +91,14 @@ class OAuth:
         given = request.query_params
         await self._demand_state(request, given.get("state", ""))
         if given.get("error"):
-            raise Refused("install_declined", 200)
+            raise Declined("install_declined", 200)
         if not CODE.fullmatch(given.get("code", "")):
-            raise Refused("install_failed", 400)
+            raise Declined("install_failed", 400)
         told = await self._exchange(given["code"])
         installation = self._read(told)
-        if self.teams and not {installation.key, identifier(told, "team", "id")} & {*self.teams}:
+        if not self.installations.serves(installation.key):
             await self._give_back(installation)
-            raise Refused("install_refused", 403)
+            raise Declined("install_refused", 403)
         await self.installations.add(installation)
         return installation
 
@@ -104,7 +107,7 @@ class OAuth:
         same = bool(state) and hmac.compare_digest(state.encode(), cookie.encode())
         fresh = same and self.sealer.fresh(state, self.clock(), STATE_SECONDS)
         if not (fresh and await self.once(f"state:{state[-64:]}", STATE_SECONDS)):
-            raise Refused("install_stale", 400)
+            raise Declined("install_stale", 400)
 
     async def _exchange(self, code: str) -> Mapping[str, Any]:
         given = {"client_id": self.client_id, "client_secret": self.client_secret, "code": code}
@@ -112,7 +115,7 @@ class OAuth:
             answer = await make_client(self.api).api_call("oauth.v2.access", data=given)
         except TROUBLES as error:
             log.warning("no installation was made: %s", error_of(error) or repr(error))
-            raise Refused("install_failed", 502) from error
+            raise Declined("install_failed", 502) from error
         told: Any = answer.data
         return told if isinstance(told, Mapping) else {}
 
@@ -121,7 +124,7 @@ class OAuth:
         key = identifier(told, "enterprise" if whole else "team", "id")
         token, bot_user = field(told, "access_token"), identifier(told, "bot_user_id")
         if not (key and token and bot_user):
-            raise Refused("install_failed", 502)
+            raise Declined("install_failed", 502)
         return Installation(
             key,
             Secret(token),

@@ -28,7 +28,7 @@ class Options:
     key: Secret = NOTHING
     """What seals the tokens of installations; two with a comma between, the new one first."""
     teams: Names = ()
-    """Ids of the teams that may install; none: every team."""
+    """Ids of the teams that may install and are served; none: every team."""
     guests: bool = False
     """Whether guests of the workspace are answered."""
     api: str = "https://slack.com/api/"

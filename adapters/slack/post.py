@@ -7,7 +7,7 @@ handle is `response/CHANNEL`, and what follows goes to their conversation with u
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -60,7 +60,9 @@ NOBODY = frozenset(
 log = logging.getLogger(__name__)
 
 
-class Settings(Protocol):
+class Endpoint(Protocol):
+    """Where Slack is asked."""
+
     @property
     def api(self) -> str: ...
 
@@ -69,7 +71,7 @@ class Settings(Protocol):
 class Place:
     """`first`: the thread begins with what we answer, which nobody has answered yet. `alone`: the handle of
     the post that was clicked, if only the clicker sees it. `until`: how long the response_url serves,
-    in seconds since 1970."""
+    in seconds since 1970. `direct`: a conversation with us, and not one between two people."""
 
     team: str
     channel: str
@@ -79,6 +81,7 @@ class Place:
     until: float = 0.0
     alone: str = ""
     first: bool = False
+    direct: bool = False
 
     @classmethod
     def of(cls, thread: Thread) -> Place:
@@ -92,17 +95,27 @@ class Place:
             thread=thread.thread_id,
             until=float(until) if isinstance(until, int | float) else 0.0,
             first=ref.get("first") is True,
+            direct=is_with_us(thread),
             **told,
         )
 
     @property
-    def direct(self) -> bool:
-        return self.channel.startswith("D")
+    def who(self) -> tuple[str, ...]:
+        """Whose turn it is, where many wait for one."""
+        return self.channel, self.thread, self.response_url or self.user
+
+
+def is_with_us(thread: Thread) -> bool:
+    """Between two other people only a slash command reaches us, and what is said there has no post."""
+    said = thread.ref.get("im")
+    if isinstance(said, bool):
+        return said
+    return thread.channel_id.startswith("D") and bool(thread.thread_id)
 
 
 @dataclass
 class Post:
-    options: Settings
+    options: Endpoint
     installations: Installations
     clock: Callable[[], datetime]
     notebook: Notebook
@@ -124,7 +137,7 @@ class Post:
             raise
         except Refused as error:
             # A word that we do not know may be about today only.
-            known = error.error in UNSHOWABLE | CLOSED | NOBODY
+            known = error.error in UNSHOWABLE | CLOSED | NOBODY | LOOSE
             raise DeliveryError(f"Slack said {error.error}.", permanent=known) from error
         except Exception as error:
             raise DeliveryError(f"Slack: {type(error).__name__}", permanent=False) from error
@@ -149,21 +162,18 @@ class Post:
             return await self._edit(place, reply, draft, reply.replaces)
         if not reply.private or place.direct:
             return await self._post(place, reply, draft)
-        await self._whisper(place, draft)
+        await self._whisper(place, fileless(reply, draft))
         return None
 
     # A post, and the file behind it.
 
     async def _post(self, place: Place, reply: Reply, draft: Draft) -> str | None:
         if not draft.file:
-            return await self._say(place, draft)
-        thread = reply.thread
-        key = note_of(
-            "post", thread.adapter, thread.channel_id, thread.thread_id, reply.text, draft.file
-        )
+            return await self._say(place, reply, draft)
+        key = note_of("post", reply.thread.adapter, *place.who, *matter_of(reply), draft.file)
         steps = await self._files.recall(key)
         if not steps.handle:
-            handle = await self._say(place, draft) or f"{RESPONSE}/{place.channel}"
+            handle = await self._say(place, reply, draft) or f"{RESPONSE}/{place.channel}"
             steps = await self._files.keep(key, Steps(handle))
         await self._attach(place, reply, draft, key, steps)
         await self._files.forget(key)
@@ -211,7 +221,7 @@ class Post:
 
     # To everybody there, or to whom it concerns.
 
-    async def _say(self, place: Place, draft: Draft) -> str | None:
+    async def _say(self, place: Place, reply: Reply, draft: Draft) -> str | None:
         """Raises Refused when there is no way left."""
         try:
             return await self._say_there(place, draft)
@@ -225,50 +235,56 @@ class Post:
         try:
             return await self._say_directly(place, draft, closed)
         except Refused:
-            if draft.file and await self._respond(place, draft):
+            if draft.file and await self._respond(place, fileless(reply, draft)):
                 return f"{RESPONSE}/{place.channel}"
             raise
 
     async def _say_there(self, place: Place, draft: Draft) -> str | None:
         try:
-            return await self._message(place.team, place.channel, place.thread, draft)
+            return await self._message(place, place.channel, place.thread, draft)
         except Refused as error:
             if error.error not in LOOSE or not place.thread:
                 raise
-            return await self._message(place.team, place.channel, "", draft)
+            return await self._message(place, place.channel, "", draft)
 
     async def _go_on(self, place: Place, reply: Reply, draft: Draft, handle: str) -> str | None:
         """It began with a response_url, and one message that stays true is worth more than many."""
         try:
             conversation = await self._converse(place, Refused("not_in_channel"))
-            there = Place(place.team, conversation, "", place.user)
+            there = Place(place.team, conversation, "", place.user, direct=True)
             return await self._post(there, reply, draft)
         except Refused as error:
-            if error.error in CLOSED | NOBODY and await self._respond(place, draft):
+            closed = error.error in CLOSED | NOBODY
+            if closed and await self._respond(place, fileless(reply, draft)):
                 return handle
             raise
 
     async def _say_directly(self, place: Place, draft: Draft, why: Refused) -> str | None:
         conversation = await self._converse(place, why)
-        return await self._message(place.team, conversation, "", draft)
+        return await self._message(place, conversation, "", draft)
 
     async def _converse(self, place: Place, why: Refused) -> str:
-        """The channel of their conversation with us. Raises `why` if that is where we come from."""
+        """The channel of their conversation with us. Raises `why` where there is no other than that
+        which we come from."""
         if not place.user or place.direct:
             raise why
         known = self._conversations.get((place.team, place.user))
         if known:
             return known
-        answer = await self._calls.call(place.team, "conversations.open", users=place.user)
+        try:
+            answer = await self._calls.call(place.team, "conversations.open", users=place.user)
+        except Refused as error:
+            log.warning("Slack opens no conversation in %s: %s", place.team, error.error)
+            raise why from error
         channel = str(answer["channel"]["id"])
         if len(self._conversations) >= MOST_CONVERSATIONS:
             self._conversations.clear()
         self._conversations[place.team, place.user] = channel
         return channel
 
-    async def _message(self, team: str, channel: str, thread: str, draft: Draft) -> str | None:
+    async def _message(self, place: Place, channel: str, thread: str, draft: Draft) -> str | None:
         answer = await self._paced(
-            *(self._rooms, (team, channel), thread, team, "chat.postMessage"),
+            *(self._rooms, (place.team, channel), place.who, place.team, "chat.postMessage"),
             channel=channel,
             thread_ts=thread or None,
             parse="none",
@@ -344,6 +360,16 @@ class Post:
             if error.retry_after:
                 turns.rest(where, error.retry_after)
             raise
+
+
+def fileless(reply: Reply, draft: Draft) -> Draft:
+    """The same where no file can hang on it."""
+    return compose(reply, files=False) if draft.file and draft.blocks else draft
+
+
+def matter_of(reply: Reply) -> Iterable[str]:
+    """What stays the same at every try, while a text says how long ago it was."""
+    return [action.command for action in reply.actions] or [reply.text]
 
 
 def content(draft: Draft) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from adapters.slack.blocks import is_spent
 from core.chat import Message, Thread
@@ -19,6 +20,10 @@ ENTITY = re.compile("&(amp|lt|gt);")
 ENTITIES = {"amp": "&", "lt": "<", "gt": ">"}
 SPOKEN = ("", "file_share", "thread_broadcast", "me_message")
 """What kinds of messages people write; the others tell of edits, joins and the like."""
+LONGEST = 200_000
+"""Characters of a text: Slack keeps 40,000 of them, and may write each in five."""
+SLACK = re.compile(r"(?:[a-z0-9-]+\.)*slack(?:-gov)?\.com")
+ADDRESS = re.compile(r"(https?)://([A-Za-z0-9.:\[\]-]+)/[!-~]*")
 ANSWERABLE = timedelta(minutes=30)
 """How long a response_url works:
 https://docs.slack.dev/interactivity/handling-user-interaction/#message_responses"""
@@ -96,11 +101,10 @@ def bot_user(payload: Payload) -> str:
 
 def home_of(payload: Payload, said: str) -> str:
     """The scope of somebody whose team is said to be this; empty for a stranger from a channel that
-    two companies share."""
+    two companies share. The teams of an organization nobody has told us, so who is of another one has
+    to prove to be of the organization when Slack is asked about them."""
     team, whole = workspace(payload), organization(payload)
-    if said in ("", team, whole):
-        return whole or team
-    return whole if payload.get("is_ext_shared_channel") is False else ""
+    return whole or (team if said in ("", team) else "")
 
 
 # The three things that people do.
@@ -116,14 +120,14 @@ def read_event(adapter: str, payload: Payload, ourselves: str = "") -> Message |
     sent_at, home = moment(ts), home_of(payload, team_of(event))
     if not (spoken and user and channel and sent_at and home) or made_by_program(event):
         return None
-    text = strip_mention(field(event, "text"), bot_user(payload) or ourselves, anywhere=not private)
+    text = read_text(event, bot_user(payload) or ourselves, private=private)
     root = root_of(event)
     ref = {"team": installation_key(payload), "user": user, **({} if root else {"first": True})}
     return Message(
         key=f"{workspace(payload)}/{channel}/{ts}",
         thread=Thread(adapter, channel, root or ts, ref),
         sender_id=f"{home}/{user}",
-        text=plain(text),
+        text=text,
         sent_at=sent_at,
         private=private,
         remarks=("attachments",) if event.get("files") else (),
@@ -154,25 +158,26 @@ def made_by_program(event: Payload) -> bool:
     )
 
 
-def read_command(adapter: str, payload: Payload, now: datetime) -> Message | None:
-    """A slash command. It has no post of its own, so its thread begins with our answer, and it is never
-    private: a conversation of two may be with somebody else than us."""
+def read_command(adapter: str, payload: Payload, now: datetime, api: str) -> Message | None:
+    """A slash command, of the Slack that is asked at `api`. It has no post of its own, so its thread
+    begins with our answer, and it is never private: a conversation of two may be with somebody else
+    than us."""
     user, channel = identifier(payload, "user_id"), identifier(payload, "channel_id")
     key, home = field(payload, "trigger_id"), home_of(payload, identifier(payload, "team_id"))
     if not (user and channel and key and home):
         return None
-    ref = {"team": installation_key(payload), "user": user, **answerable(payload, now)}
+    ref = {"team": installation_key(payload), "user": user, **answerable(payload, now, api)}
     return Message(
         key=key,
         thread=Thread(adapter, channel, "", ref),
         sender_id=f"{home}/{user}",
-        text=plain(field(payload, "text")),
+        text=plain(field(payload, "text")[:LONGEST]),
         sent_at=now,
         sender_name=field(payload, "user_name"),
     )
 
 
-def read_click(adapter: str, payload: Payload, now: datetime) -> Message | None:
+def read_click(adapter: str, payload: Payload, now: datetime, api: str) -> Message | None:
     """A click on one of our buttons, whose value is what the click types."""
     action, user = first(payload, "actions"), identifier(payload, "user", "id")
     channel = identifier(payload, "container", "channel_id") or identifier(payload, "channel", "id")
@@ -182,7 +187,7 @@ def read_click(adapter: str, payload: Payload, now: datetime) -> Message | None:
         return None
     root = root_of(inner(payload, "container")) or root_of(inner(payload, "message"))
     alone = inner(payload, "container").get("is_ephemeral") is True
-    ref = {"team": installation_key(payload), "user": user, **answerable(payload, now)}
+    ref = {"team": installation_key(payload), "user": user, **answerable(payload, now, api)}
     ref |= {"alone": f"{channel}/{post}"} if alone else {} if root else {"first": True}
     return Message(
         key=f"{post}/{field(action, 'action_ts')}/{user}",
@@ -199,18 +204,33 @@ def read_click(adapter: str, payload: Payload, now: datetime) -> Message | None:
 def home_of_clicker(payload: Payload) -> str:
     """Who clicks is of the team in which the post was made, or of its organization."""
     said, made_in = identifier(payload, "user", "team_id"), identifier(payload, "message", "team")
-    if whole := organization(payload):
-        return whole
-    return home_of(payload, said) if said in ("", made_in) or not made_in else ""
+    ours = organization(payload) or said in ("", made_in) or not made_in
+    return home_of(payload, said) if ours else ""
 
 
-def answerable(payload: Payload, now: datetime) -> dict[str, Any]:
+def answerable(payload: Payload, now: datetime, api: str) -> dict[str, Any]:
     """Where an answer may be sent without a token, and until when (seconds since 1970)."""
     url = field(payload, "response_url")
-    return {"response_url": url, "until": (now + ANSWERABLE).timestamp()} if url else {}
+    known = belongs_to_slack(url, api)
+    return {"response_url": url, "until": (now + ANSWERABLE).timestamp()} if known else {}
+
+
+def belongs_to_slack(url: str, api: str) -> bool:
+    """Whether what is posted there reaches the Slack that is asked at `api`, and nobody else."""
+    found, asked = ADDRESS.fullmatch(url), urlsplit(api)
+    if not found:
+        return False
+    if SLACK.fullmatch(asked.hostname or ""):
+        return found[1] == "https" and bool(SLACK.fullmatch(found[2]))
+    return (found[1], found[2].lower()) == (asked.scheme, asked.netloc.lower())
 
 
 # What was typed.
+
+
+def read_text(event: Payload, ourselves: str, *, private: bool) -> str:
+    said = field(event, "text")[:LONGEST]
+    return plain(strip_mention(said, ourselves, anywhere=not private))
 
 
 def strip_mention(text: str, user: str, *, anywhere: bool) -> str:
@@ -219,7 +239,8 @@ def strip_mention(text: str, user: str, *, anywhere: bool) -> str:
         return text
     who = rf"<@{user or '[UW][A-Z0-9]+'}(?:\|[^<>]*)?>"
     rest, found = re.subn(rf"^\s*(?:{who}\s*[:,：，]?\s*)+", "", text)
-    return rest if found or not anywhere else re.sub(rf"\s*{who}", "", text, count=1)
+    inside = re.search(who, text) if anywhere and not found else None
+    return text[: inside.start()].rstrip() + text[inside.end() :] if inside else rest
 
 
 def plain(text: str) -> str:

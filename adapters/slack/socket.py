@@ -142,16 +142,20 @@ class Line:
             raise Lost(reason)
 
     async def _answer(self, socket: ClientWebSocketResponse, request: SocketModeRequest) -> None:
-        try:
-            payload: Any = request.payload
-            answer = await self.take(AsyncBoltRequest(mode="socket_mode", body=payload))
-        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
-            answer = BoltResponse(status=400)  # nothing that Slack would send
+        answer = await self._take(request)
         if answer.status >= 500:
             return  # without an answer it comes again
         said = SocketModeResponse(request.envelope_id, content(answer)).to_dict()
         with suppress(ClientError, ConnectionError):  # it comes again, and is known by then
             await socket.send_str(json.dumps(said))
+
+    async def _take(self, request: SocketModeRequest) -> BoltResponse:
+        payload: Any = request.payload
+        try:
+            parsed = AsyncBoltRequest(mode="socket_mode", body=payload)
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
+            return BoltResponse(status=400)  # nothing that Slack would send
+        return await self.take(parsed)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.in_hand.discard(task)

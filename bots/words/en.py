@@ -313,6 +313,7 @@ REFUSALS = {
         "A token speaks for you here, so there is no link to make or undo. The operator can revoke"
         " the token.",
     ),
+    "AskedAnother": ("That question was put to another account, so nothing was done.",),
     "NoJobHere": ("No job was started here. Name one: {usage}\n`status` lists the latest.",),
     "ShortId": ("{job} is too short: I need the last four characters of a job's id at least.",),
     "WhichJob": ("Which one? Say {usage} with one of these:\n{jobs}",),

@@ -121,9 +121,74 @@ async def test_of_another_account_nothing_is_taken_by_a_click(
     refusal = (await ada.sees())[-1]
     assert (refusal.private, refusal.text) == (
         True,
-        "That message was answered before, so nothing was done again.",
+        "That question was put to another account, so nothing was done.",
     )
     assert (await shown(ada, handle)).text == "Ada chose `web-1 deploy 1.4`."
+
+
+@pytest.fixture
+async def bob(office: Office) -> Person:
+    """Of another account, in the same thread, with an agent whose name Ada's has too."""
+    other = await office.house.accounts.add("Bob's")
+    bob = office.person("Bob").elsewhere("C1", "1.1", private=False)
+    await office.house.accounts.add_identity(other.id, "slack", bob.sender_id, "Bob")
+    await office.agents.enrol(other.id, "web-1")
+    return bob
+
+
+async def test_a_question_is_answered_by_the_account_it_was_put_to(
+    ada: Person, bob: Person, web: Machine
+) -> None:
+    handle, question = await asks(ada, "agent remove web-1")
+    await clicks(bob, question.actions[0], handle)
+    refusal = (await ada.sees())[-1]
+    assert (refusal.private, refusal.text) == (
+        True,
+        "That question was put to another account, so nothing was done.",
+    )
+    assert (await shown(ada, handle)).actions == question.actions
+    assert await bob.hears("agent") == "- `web-1`: never seen yet"
+    assert await ada.hears("agent") == "- `web-1`: online"
+    await clicks(ada, question.actions[0], handle)
+    assert (await shown(ada, handle)).text == "`web-1` is removed. Its token is dead."
+    assert await bob.hears("agent") == "- `web-1`: never seen yet"
+
+
+async def test_the_button_that_removes_means_one_agent_and_no_other_of_its_name(
+    ada: Person, bob: Person, web: Machine
+) -> None:
+    _handle, question = await asks(ada, "agent remove web-1")
+    command = question.actions[0].command
+    assert (await bob.hears(command)).startswith(f"You have no agent called `{web.agent.id}`")
+    assert await bob.hears("agent") == "- `web-1`: never seen yet"
+    await ada.says("agent rename web-1 db-1")
+    await ada.office.enrol("web-1")
+    assert await ada.hears(command) == "`db-1` is removed. Its token is dead."
+
+
+async def test_a_double_click_on_again_runs_it_once(ada: Person, eve: Person, web: Machine) -> None:
+    await ada.says("web-1 uptime")
+    await web.work()
+    [post] = await ada.sees()
+    [again] = post.actions
+    await clicks(ada, again, "0")
+    ada.office.clock.move(seconds=9)
+    for person in (ada, eve):
+        await clicks(person, again, "0")
+    assert await ada.office.count_jobs() == 2
+    assert len(await ada.sees()) == 2, "and nothing is said of it"
+    ada.office.clock.move(seconds=2)
+    await clicks(ada, again, "0")
+    assert await ada.office.count_jobs() == 3, "a little later it is meant"
+
+
+async def test_again_runs_as_often_as_it_is_typed(ada: Person, web: Machine) -> None:
+    await ada.says("web-1 uptime")
+    await web.work()
+    job = await ada.office.newest()
+    for _ in range(2):
+        await ada.says(f"again {job.tag}")
+    assert await ada.office.count_jobs() == 3
 
 
 async def test_a_jobs_own_buttons_change_its_own_post(ada: Person, web: Machine) -> None:

@@ -36,6 +36,13 @@ class Machine:
     def commands(self) -> Sequence[str]:
         return [command for _, command in self.heard]
 
+    @property
+    def held(self) -> int:
+        """Jobs that wait for a test."""
+        commands = dict(self.heard)
+        gates = (self.gates.get(commands[job]) for job in self.at_work)
+        return sum(gate is not None and not gate.is_set() for gate in gates)
+
     def hold(self, command: str) -> asyncio.Event:
         gate = self.gates[command] = asyncio.Event()
         return gate

@@ -111,9 +111,11 @@ class Office:
             await asyncio.sleep(0.02)
 
     async def waiting(self) -> int:
-        """Deliveries that are to be made sooner or later."""
+        """Jobs that are on their way to an end, but for those that a test holds, and deliveries that
+        are to be made sooner or later."""
         depths = await self.house.store.depths.look(self.clock() + timedelta(days=2))
-        return depths.due
+        jobs = sum(depths.jobs.get(status, (0, ""))[0] for status in ("queuing", "sent", "running"))
+        return depths.due + jobs - sum(machine.held for machine in self.machines.values())
 
     async def dead(self) -> int:
         """Deliveries that nobody tries any more."""

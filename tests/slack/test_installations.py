@@ -85,6 +85,27 @@ async def test_another_process_learns_soon_that_a_team_is_gone(clock: Clock) -> 
     assert await there.find("T1") is None
 
 
+async def test_another_process_learns_at_once_that_a_team_installed_us(clock: Clock) -> None:
+    notes = Notes(clock)
+    here, there = many(notes, clock), many(notes, clock)
+    assert await there.find("T1") is None
+    await here.add(CORP)
+    assert await there.token("T1") == "xoxb-corp"
+
+
+async def test_who_is_taken_off_the_list_is_shut_out(clock: Clock) -> None:
+    ours = many(Notes(clock), clock)
+    await ours.add(CORP)
+    assert await ours.find("T1") == CORP
+    ours.serve_only(["T9"])
+    assert await ours.find("T1") is None
+    with pytest.raises(DeliveryError, match="T1") as caught:
+        await ours.token("T1")
+    assert caught.value.permanent
+    ours.serve_only(["T9", "T1"])
+    assert await ours.token("T1") == "xoxb-corp"
+
+
 async def test_a_late_goodbye_does_not_undo_a_new_installation(clock: Clock) -> None:
     ours = many(Notes(clock), clock)
     await ours.add(CORP)
@@ -187,6 +208,25 @@ async def test_who_removes_us_is_forgotten(clock: Clock, event: dict[str, Any], 
         for _ in range(2):
             assert (await desk.hear(event)).status_code == 200
         assert (await ours.find("T1") is None) is gone
+
+
+@pytest.mark.parametrize("event_time", [10**400, -1, 10**11, True, "soon", 1.5])
+async def test_a_goodbye_at_no_time_that_slack_would_tell_counts(
+    clock: Clock, event_time: Any
+) -> None:
+    async with at_work(clock, **BY_INSTALL) as desk:
+        ours = await installed(desk)
+        answer = await desk.hear({"type": "app_uninstalled"}, event_time=event_time)
+        assert answer.status_code == 200
+        assert await ours.find("T1") is None
+
+
+async def test_a_team_that_is_not_on_the_list_is_not_heard(clock: Clock) -> None:
+    async with at_work(clock, **BY_INSTALL, teams=("T9",)) as desk:
+        await installed(desk)
+        assert (await desk.mention()).status_code == 200
+        assert (await desk.command()).json()["text"].startswith("I am not installed")
+        assert desk.inbox.messages == []
 
 
 async def test_a_database_that_is_away_makes_nobody_a_stranger(clock: Clock) -> None:

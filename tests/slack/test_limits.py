@@ -156,18 +156,21 @@ async def tell_after_an_hour(office: Office, ada: Voice, ops: Room, manner: str)
     for number in range(MORE):
         await ada.writes(ops, f"@skadi web-1 run {number}", below=root)
     await office.until(lambda: len(web.heard) == len(SAID) and not web.at_work, "all to be run")
-    for _ in range(12):
-        office.clock.move(minutes=5)
-        await asyncio.sleep(12 if manner == "hang" else 3)
+    await let_time_pass(office, steps=12, minutes=5, seconds=12 if manner == "hang" else 3)
     assert "Running" in deploy.text
     await (office.server.come_back() if manner == "refused" else slack.fall_ill(""))
     # What was tried last is tried again within ten minutes.
-    for _ in range(120):
-        office.clock.move(seconds=5)
-        await asyncio.sleep(1)
+    await let_time_pass(office, steps=25, minutes=0.5)
     await ada.reads(ops, "ran deploy")
     await office.calm()
     return ends(ops)
+
+
+async def let_time_pass(office: Office, *, steps: int, minutes: float, seconds: float = 2) -> None:
+    """In steps, each with so many seconds in which what has fallen due is tried."""
+    for _ in range(steps):
+        office.clock.move(minutes=minutes)
+        await asyncio.sleep(seconds)
 
 
 def test_an_edit_whose_answers_are_lost_for_an_hour_is_made(tmp_path: Path) -> None:
@@ -178,9 +181,7 @@ def test_an_edit_whose_answers_are_lost_for_an_hour_is_made(tmp_path: Path) -> N
         await office.slack.fall_ill("half")
         gate.set()
         await ada.reads(ops, "ran deploy")
-        for _ in range(12):
-            office.clock.move(minutes=5)
-            await asyncio.sleep(3)
+        await let_time_pass(office, steps=12, minutes=5)
         await office.slack.fall_ill("")
         office.clock.move(minutes=15)
         await office.calm()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from adapters.slack.blocks import LONGEST_OUTPUT
+from adapters.slack.calls import is_slacks
 from adapters.slack.installations import Installation, Many, One, Sealer
 from adapters.slack.pace import Turns
 from adapters.slack.post import Post
@@ -22,6 +23,7 @@ from core.settings import Secret
 from tests.servers import free_port
 from tests.slack.fake import Person, Room, Server, Slack, Team, open_slack
 from tests.slack.fake import Post as Seen
+from tests.slack.fake.files import Files
 from tests.slack.fake.slack import Asked, Trouble
 from tests.slack.haste import Running, hurry
 
@@ -339,8 +341,101 @@ async def test_where_nobody_can_be_written_to_the_response_url_is_used_to_its_en
         handle = await scene.post.send(Reply(nobody, state, output=output, replaces=handle))
     seen = [post.text.partition("\n")[0] for post in scene.closed.standing]
     assert seen == ["Queuing", "Sent", "Running", "Succeeded"]
+    assert "output.txt" not in scene.closed.standing[-1].text, "none can follow"
     await scene.post.send(Reply(nobody, "five"))
     assert (await refusal(scene, Reply(nobody, "six"))).permanent
+
+
+@pytest.fixture
+def between_two(scene: Scene) -> Room:
+    """Ada's conversation with Bob, into which only her slash commands let us see."""
+    bob = scene.slack.person(scene.team, "bob")
+    room = Room("DADABOB", "ada and bob", scene.team.id, {scene.ada.id, bob.id})
+    scene.team.rooms[room.id] = room
+    return room
+
+
+async def test_between_two_others_it_is_told_to_its_end(scene: Scene, between_two: Room) -> None:
+    thread = scene.thread(room=between_two, **scene.hooked(between_two))
+    handle = await scene.post.send(Reply(thread, "**Queuing**"))
+    for n in range(6):
+        handle = await scene.post.send(Reply(thread, f"**Running** {n}", replaces=handle))
+    scene.clock.move(minutes=31)
+    await scene.post.send(Reply(thread, "**Succeeded**", output=LONG, replaces=handle))
+    assert [post.text for post in between_two.standing] == ["Queuing"]
+    post, file = scene.direct.standing
+    assert post.text.startswith("Succeeded")
+    assert file.files[0].text == LONG
+
+
+async def test_between_two_others_a_private_word_is_private(
+    scene: Scene, between_two: Room
+) -> None:
+    thread = scene.thread(room=between_two, **scene.hooked(between_two))
+    await scene.post.send(Reply(thread, "You are Ada.", private=True, output=LONG))
+    word = between_two.last("Ada")
+    assert (word.for_only, "output.txt" in word.text) == (scene.ada, False)
+    scene.clock.move(minutes=31)
+    await scene.post.send(Reply(thread, "You were Ada.", private=True))
+    assert scene.direct.last("Ada").text == "You were Ada."
+
+
+@pytest.mark.parametrize("im", [True, False])
+async def test_which_conversation_is_with_us_may_be_said(scene: Scene, im: bool) -> None:
+    thread = scene.thread(scene.begin(scene.direct, answered=True), scene.direct, im=im)
+    await scene.post.send(Reply(thread, "You are Ada.", private=True))
+    assert scene.direct.last("Ada").for_only is (None if im else scene.ada)
+
+
+async def test_where_no_conversation_may_be_opened_the_response_url_is_used(
+    scene: Scene,
+) -> None:
+    scopes = scene.team.scopes.split(",")
+    scene.team.scopes = ",".join(scope for scope in scopes if scope != "im:write")
+    thread = scene.thread(room=scene.closed, **scene.hooked(scene.closed))
+    handle = None
+    for state in ("Queuing", "Running", "Succeeded"):
+        handle = await scene.post.send(Reply(thread, state, replaces=handle))
+    seen = [post.text for post in scene.closed.standing]
+    assert seen == ["Queuing", "Running", "Succeeded"]
+    scene.clock.move(minutes=31)
+    assert (await refusal(scene, Reply(thread, "Done.", replaces=handle))).permanent
+
+
+HOOK = "https://hooks.slack.com/commands/T1/1/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "api", "slacks"),
+    [
+        (HOOK, "https://slack.com/api/", True),
+        ("https://files.slack.com/upload/v1/x", "https://slack.com/api/", True),
+        ("https://hooks.slack-gov.com/x", "https://slack-gov.com/api/", True),
+        ("http://hooks.slack.com/x", "https://slack.com/api/", False),
+        ("https://hooks.slack.com:8443/x", "https://slack.com/api/", False),
+        ("https://hooks.slack.com.evil.example/x", "https://slack.com/api/", False),
+        ("https://evilslack.com/x", "https://slack.com/api/", False),
+        ("https://hooks.slack.com@evil.example/x", "https://slack.com/api/", False),
+        ("https://evil.example\\@hooks.slack.com/x", "https://slack.com/api/", False),
+        ("https://169.254.169.254/x", "https://slack.com/api/", False),
+        ("//hooks.slack.com/x", "https://slack.com/api/", False),
+        ("", "https://slack.com/api/", False),
+        ("http://127.0.0.1:80/x", "http://127.0.0.1/api/", True),
+        ("http://127.0.0.1:81/x", "http://127.0.0.1/api/", False),
+        (HOOK, "http://127.0.0.1/api/", False),
+    ],
+)
+def test_only_slack_is_told_what_is_for_slack(url: str, api: str, slacks: bool) -> None:
+    assert is_slacks(url, api) is slacks
+
+
+async def test_an_address_elsewhere_is_told_nothing(scene: Scene) -> None:
+    async with open_slack(Slack(scene.clock)) as elsewhere:
+        address = f"{elsewhere.slack.address}/hooks/x"
+        ref = {**scene.hooked(scene.closed), "response_url": address}
+        await scene.post.send(Reply(scene.thread(room=scene.closed, **ref), "for Ada"))
+        assert elsewhere.slack.asked == []
+    assert scene.direct.last("for Ada")
 
 
 async def test_with_nobody_to_turn_to_it_is_given_up(scene: Scene) -> None:
@@ -413,6 +508,51 @@ async def test_where_we_may_upload_nothing_the_message_promises_no_file(scene: S
     assert handle == f"{scene.ops.id}/{post.ts}"
     assert "output.txt" not in post.text
     assert "…" in post.text
+
+
+class Full(Files):
+    """A place that takes no file."""
+
+    def fill(self, id: str, content: bytes) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("edit", [False, True])
+async def test_where_a_file_is_refused_the_message_comes_without_it(
+    scene: Scene, edit: bool
+) -> None:
+    scene.server.files = Full(scene.slack)
+    thread = scene.thread(scene.begin())
+    handle = await scene.post.send(Reply(thread, "**Running**")) if edit else None
+    await scene.post.send(Reply(thread, "**Succeeded**", output=LONG, replaces=handle))
+    _, post = scene.ops.standing
+    assert post.sight.words.startswith("Succeeded")
+    assert "output.txt" not in post.text
+
+
+@pytest.mark.parametrize("edit", [False, True])
+def test_a_message_does_not_wait_for_ever_for_its_file(edit: bool) -> None:
+    async def story(scene: Scene) -> None:
+        thread = scene.thread(scene.begin())
+        handle = await scene.post.send(Reply(thread, "**Running**")) if edit else None
+        for minute in range(3):
+            # The message, the place of the file, and its content.
+            scene.slack.troubles.extend(["", "", "html"] if edit or not minute else ["", "html"])
+            reply = Reply(
+                *(thread, f"**Succeeded** {minute} min ago"),
+                output=LONG,
+                replaces=handle,
+                actions=[Action("Again", "again k3f9")],
+            )
+            if minute < 2:
+                assert not (await refusal(scene, reply)).permanent
+                await asyncio.sleep(2)
+        await scene.post.send(reply)
+        _, post = scene.ops.standing
+        assert post.sight.words.startswith("Succeeded")
+        assert "output.txt" not in post.text
+
+    play(story, haste=5)
 
 
 # Slack in trouble.
@@ -520,6 +660,17 @@ async def test_a_team_that_is_gone_is_forgotten(scene: Scene, how: str) -> None:
 
 async def add(many: Many, team: Team) -> None:
     await many.add(Installation(team.id, Secret(team.token), installed_at=1.0))
+
+
+async def test_a_token_that_is_not_taken_once_is_kept(scene: Scene) -> None:
+    key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+    many = Many(Sealer("slack", key), scene.book, scene.clock)
+    await many.add(Installation(scene.team.id, Secret("xoxb-nobody"), installed_at=1.0))
+    post = Post(Address(scene.server.api), many, scene.clock, scene.book)
+    with pytest.raises(DeliveryError, match="invalid_auth") as caught:
+        await post.send(Reply(scene.thread(), "one"))
+    assert not caught.value.permanent
+    assert await many.find(scene.team.id)
 
 
 async def test_the_token_of_the_settings_may_be_mended(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from adapters.slack.reading import plain, read_click, read_command, read_event
 from core.chat import Message, Thread
 from tests.clock import START
 
+API = "https://slack.com/api/"
 TS = "1772442000.000100"
 POSTED = datetime.fromtimestamp(1772442000.0001, UTC)
 HALF_PAST = START.timestamp() + 1800
@@ -81,15 +83,15 @@ def click(value: str = "cancel k3f9", **facts: Any) -> dict[str, Any]:
     return {**given, **facts}
 
 
-def read(payload: dict[str, Any]) -> Message | None:
+def read(payload: dict[str, Any], api: str = API) -> Message | None:
     if "command" in payload:
-        return read_command("slack", payload, START)
+        return read_command("slack", payload, START, api)
     reader = read_click if "actions" in payload else None
-    return reader("slack", payload, START) if reader else read_event("slack", payload)
+    return reader("slack", payload, START, api) if reader else read_event("slack", payload)
 
 
-def known(payload: dict[str, Any]) -> Message:
-    message = read(payload)
+def known(payload: dict[str, Any], api: str = API) -> Message:
+    message = read(payload, api)
     assert message is not None
     return message
 
@@ -156,6 +158,32 @@ def test_where_slack_does_not_say_who_we_are_our_own_knowledge_serves() -> None:
     assert guessed.text == "status"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hi" + " " * 100_000 + "x <@U0BOT>",
+        "hi" + "\n" * 100_000 + "x",
+        "<@U0BOT>" + " " * 100_000 + "x",
+        " " * 100_000 + "x",
+        "<@U0BOT|" * 20_000,
+        "<" * 100_000,
+    ],
+)
+def test_no_text_is_long_to_read(text: str) -> None:
+    began = time.perf_counter()
+    known(mention(text))
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_mention_inside_leaves_with_the_space_before_it() -> None:
+    assert known(mention("please \n <@U0BOT> web-1 uptime")).text == "please web-1 uptime"
+
+
+def test_of_a_text_longer_than_any_of_slack_s_only_the_beginning_is_read() -> None:
+    for payload in (direct("x" * 10**6), command("x" * 10**6)):
+        assert known(payload).text == "x" * 200_000
+
+
 def test_files_are_remarked_on() -> None:
     message = known(direct(subtype="file_share", files=[{"id": "F1"}]))
     assert message.remarks == ("attachments",)
@@ -199,9 +227,10 @@ def test_on_enterprise_grid_somebody_is_of_the_organization() -> None:
     payload = mention(team="T1") | {"authorizations": [grid]}
     assert known(payload).sender_id == "E1/U1"
     assert known(payload).thread.ref["team"] == "T1"
-    colleague = mention(team="T2") | {"authorizations": [grid], "is_ext_shared_channel": False}
-    assert known(colleague).sender_id == "E1/U1"
-    assert read(colleague | {"is_ext_shared_channel": True}) is None
+    # Who is of the organization Slack is asked, and it alone knows its teams.
+    for shared in (False, True):
+        grid_wide = {"authorizations": [grid], "is_ext_shared_channel": shared}
+        assert known(mention(team="T2") | grid_wide).sender_id == "E1/U1"
 
 
 def test_an_organization_that_installed_us_as_a_whole_is_the_installation() -> None:
@@ -291,6 +320,55 @@ def test_an_empty_button_types_nothing() -> None:
     assert known(click("")).text == ""
 
 
+@pytest.mark.parametrize("said", ["T1", "T9"])
+def test_a_clicker_on_enterprise_grid_is_one_of_whom_slack_is_asked(said: str) -> None:
+    clicked = click(enterprise={"id": "E1"}, user={"id": "U1", "team_id": said})
+    assert known(clicked).sender_id == "E1/U1"
+
+
+# Where it may be answered without a token.
+
+
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("https://hooks.slack.com/actions/T1/1/x", API),
+        ("https://hooks.slack-gov.com/actions/1", "https://slack-gov.com/api/"),
+        ("https://hooks.slack-gov.com/actions/1", API),
+        ("http://127.0.0.1:8080/hooks/1", "http://127.0.0.1:8080/api/"),
+        ("https://slack.corp.example/hooks/1", "https://slack.corp.example/api/"),
+    ],
+)
+def test_an_answer_goes_to_slack(url: str, api: str) -> None:
+    for payload in (command(response_url=url), click(response_url=url)):
+        assert known(payload, api).thread.ref["response_url"] == url
+
+
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("http://hooks.slack.com/actions/1", API),
+        ("https://evil.example/hooks.slack.com/", API),
+        ("https://hooks.slack.com.evil.example/1", API),
+        ("https://evilslack.com/1", API),
+        ("https://hooks.slack.com@evil.example/1", API),
+        ("https://evil.example\\@hooks.slack.com/1", API),
+        ("https://evil.example#@hooks.slack.com/1", API),
+        ("https://hooks.slack.com\n/1", API),
+        ("https://hooks.slack.com/1\r\nx: y", API),
+        ("https://hooks.slack.com:8443/1", API),
+        ("http://169.254.169.254/latest/meta-data/", API),
+        ("file:///etc/passwd", API),
+        ("https://hooks.slack.com/1", "http://127.0.0.1:8080/api/"),
+        ("http://127.0.0.1:6379/", "http://127.0.0.1:8080/api/"),
+        ("http://127.0.0.1:8080@evil.example/", "http://127.0.0.1:8080/api/"),
+    ],
+)
+def test_an_answer_goes_nowhere_else(url: str, api: str) -> None:
+    for payload in (command(response_url=url), click(response_url=url)):
+        assert {"response_url", "until"}.isdisjoint(known(payload, api).thread.ref)
+
+
 # What was typed.
 
 
@@ -351,7 +429,7 @@ def test_no_payload_is_garbled_enough_to_break_the_reading(
     spoilt = {**inner, key.draw(some.sampled_from(sorted(inner))): value}
     whole = {**payload, "event": spoilt} if "event" in payload else spoilt
     for reader in (read_command, read_click):
-        reader("slack", whole, START)
+        reader("slack", whole, START, API)
     read_event("slack", whole)
     read_event("slack", {**payload, "event": value, "authorizations": value})
 

@@ -218,6 +218,31 @@ async def test_an_envelope_that_makes_no_sense_is_answered_so_that_it_stays_away
     assert desk.fake.given_up == []
 
 
+async def test_a_fault_of_ours_is_not_taken_for_one_of_slack_s(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    came = 0
+
+    async def take(request: AsyncBoltRequest) -> BoltResponse:
+        nonlocal came
+        came += 1
+        if came == 1:
+            raise LookupError("ours")
+        return BoltResponse(status=200)
+
+    async with at_work(clock, sockets=True) as desk:
+        desk.fake.pauses = (0.0, 0.0, 0.0)
+        client = Socket(desk.server.api, Secret(APP.token), take)
+        role = asyncio.create_task(client.run())
+        await asyncio.wait_for(client.ready.wait(), 10)
+        await desk.fake.say(desk.ada, desk.ops, "@skadi web-1 uptime")
+        role.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait_for(role, 10)
+    assert (came, [attempt.error for attempt in desk.fake.attempts]) == (2, ["timeout", ""])
+    assert "could not be worked on" in caplog.text
+
+
 async def test_a_busy_slack_is_asked_again_when_it_said_so(clock: Clock) -> None:
     async def take(request: AsyncBoltRequest) -> BoltResponse:
         return BoltResponse(status=200)

@@ -70,6 +70,21 @@ async def story(folder: Path) -> None:
         assert told == Counter(wanted)
 
 
+def test_a_line_that_is_dead_and_does_not_say_so_is_found_out(tmp_path: Path) -> None:
+    """Nothing is under way on it that could be missed."""
+
+    async def story() -> None:
+        async with open_office(tmp_path, Running(), sockets=True) as office:
+            ada, rooms = await people(office)
+            machine = await office.enrol()
+            await cut(office, "deaf")
+            await ada.writes(rooms[0], "@skadi web-1 uptime")
+            await office.until(lambda: machine.commands == ["uptime"])
+            assert office.server.sockets.opened == 2
+
+    hurry(HASTE, story)
+
+
 async def test_a_command_that_is_cut_off_is_done_once_or_its_owner_is_told(tmp_path: Path) -> None:
     """Slack does not repeat these: who gave it hears from Slack that something went wrong."""
     async with open_office(tmp_path, Running(), sockets=True) as office:

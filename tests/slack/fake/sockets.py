@@ -41,7 +41,6 @@ class Line:
     request: web.Request
     greeted: bool = False
     leaving: bool = False
-    deaf: bool = False
     waiting: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
     @property
@@ -57,6 +56,12 @@ class Line:
         self.leaving = True
         if transport := self.request.transport:
             transport.abort()
+
+    def turn_deaf(self) -> None:
+        """Nothing is read any more, so that not even pings are answered."""
+        self.leaving = True
+        if transport := self.request.transport:
+            transport.pause_reading()
 
 
 class Sockets:
@@ -132,19 +137,12 @@ class Sockets:
 
     async def _listen(self, line: Line) -> None:
         async for message in line.socket:
-            if line.deaf:
-                return await self._stay_silent(line)
             if message.type is not WSMsgType.TEXT:
                 continue
             said = json.loads(message.data)
             waiting = line.waiting.pop(said.get("envelope_id", ""), None)
             if waiting and not waiting.done():
                 waiting.set_result(said.get("payload"))
-
-    async def _stay_silent(self, line: Line) -> None:
-        """Until they have had enough of it."""
-        while (transport := line.request.transport) and not transport.is_closing():  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
 
     def _forget(self, line: Line) -> None:
         line.leaving = True
@@ -211,8 +209,9 @@ class Sockets:
             self.cut_mid += 1
             return
         if manner == "deaf":
-            for line in self.lines:
-                line.deaf = line.leaving = True
+            for line in list(self.lines):
+                line.turn_deaf()
+                self._slack.meanwhile(self._bury(line))
             return
         if manner == "garbled":
             for line in list(self.lines):
@@ -234,6 +233,10 @@ class Sockets:
                 {"type": "disconnect", "reason": reason, "debug_info": {"host": "applink-1"}}
             )
             self._slack.meanwhile(self._hang_up(line, 0.5 if manner == "warning" else 0.0))
+
+    async def _bury(self, line: Line) -> None:
+        await asyncio.sleep(60)
+        line.abort()
 
     async def _hang_up(self, line: Line, seconds: float) -> None:
         await asyncio.sleep(seconds)
