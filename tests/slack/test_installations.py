@@ -115,7 +115,11 @@ async def test_a_late_goodbye_does_not_undo_a_new_installation(clock: Clock) -> 
     assert await ours.find("T1") is None
 
 
-@pytest.mark.parametrize("keys", ["", ",", "short", f"{FIRST},short", "0" * 44])
+@pytest.mark.parametrize(
+    "keys",
+    ["", ",", "short", f"{FIRST},short", "0" * 44],
+    ids=["none", "comma", "short", "second", "zeros"],
+)
 def test_a_key_that_is_none_stops_the_start(keys: str) -> None:
     with pytest.raises(SettingsError, match=r"\[adapters.slack\] key is 32 bytes"):
         Sealer("slack", keys)
