@@ -18,6 +18,16 @@ from bench.meter import Window, resident_mib
 from bench.million import FEW, MANY, Comparison, compare
 from bench.pace import bare_latency
 from bench.polls import run_polls
+from bench.slack import (
+    AGENTS,
+    JOBS,
+    REQUESTS,
+    WANTED,
+    Acknowledged,
+    run_acknowledged,
+    settings,
+    workspace,
+)
 from bench.stage import Stage, bare_server, embedded, production
 from bench.wire import Caller, Door, Faults, dial_all, request
 from tests.servers import MariaDB
@@ -197,10 +207,47 @@ async def out_of_the_box(plan: Plan) -> AsyncIterator[Figure]:
         yield await one_poll_rate(stage, bare, None, plan.seconds / 2)
 
 
+async def slack(plan: Plan) -> AsyncIterator[Figure]:
+    """Slack's requests, acknowledged while others' jobs are run"""
+    with bare_server() as (bare, _):
+        latency = await bare_latency(bare, REQUESTS)
+    async with workspace() as server:
+        with MariaDB() as maria, production(plan.app, maria, settings=settings(server)) as stage:
+            agents = await enrol(stage, AGENTS, "slack")
+            stage.tell("identity", "add", "slack0", "slack", "T1/UADA", "--name", "ada")
+            names = [f"slack-{nth}" for nth, key in enumerate(agents) if key.user_id == "slack0"]
+            done = await run_acknowledged(stage, server, agents, names, plan.seconds)
+    for figure in slack_figures(done, latency.p50, latency.p99):
+        yield figure
+
+
+def slack_figures(done: Acknowledged, p50: float, p99: float) -> list[Figure]:
+    told = done.latency
+    figure = partial(Figure, unit="ms", faults=done.faults)
+    return [
+        figure(
+            f"acknowledgement, median at {JOBS:.0f} jobs/s",
+            told.p50,
+            bare=p50,
+            cpu=done.window.cpu,
+        ),
+        figure(
+            "acknowledgement, 99th percentile",
+            told.p99,
+            at_most=WANTED,
+            bare=p99,
+            remark=f"worst {told.worst:.1f} ms of {done.requests:,} at {REQUESTS:.0f}/s;"
+            f" {done.window.rate:.0f} lives/s; {done.told:,} posts and edits;"
+            f" {done.late} requests waited for a free connection",
+        ),
+    ]
+
+
 SECTIONS: dict[str, Section] = {
     "lives": lives,
     "polls": polls,
     "held": held,
     "million": million,
+    "slack": slack,
     "embedded": out_of_the_box,
 }

@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ class Stage:
     pids: Mapping[str, int]
     query: Query
     logs: Path
+    tell: Callable[..., str]
+    """A command of the operator's that ends; what it printed."""
 
 
 class Program:
@@ -101,8 +103,12 @@ def stopping(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 @contextmanager
-def production(app: Path, maria: MariaDB, database: str = "skadi") -> Iterator[Stage]:
-    """As in production: MariaDB, Redis, one web process, one for the worker and the watcher."""
+def production(
+    app: Path, maria: MariaDB, database: str = "skadi", settings: Mapping[str, str] | None = None
+) -> Iterator[Stage]:
+    """As in production: MariaDB, Redis, one web process, one for the worker and the watcher.
+
+    `settings`: further ones, as variables of the environment."""
     with ExitStack() as stack:
         redis = stack.enter_context(Redis())
         program = Program(
@@ -111,6 +117,7 @@ def production(app: Path, maria: MariaDB, database: str = "skadi") -> Iterator[S
             {
                 "SKADI_DATABASE__URL": maria.create_database(database),
                 "SKADI_REDIS__URL": f"redis://{LOOPBACK}:{redis.port}/0",
+                **(settings or {}),
             },
         )
         program.run("migrate")
@@ -120,7 +127,7 @@ def production(app: Path, maria: MariaDB, database: str = "skadi") -> Iterator[S
         wait_ready(program.door, "/readyz", web, program.folder)
         pids = {"web": web.pid, "worker": worker.pid, "db": maria.pid, "redis": redis.pid}
         query = ledger.mariadb(maria.port, database)
-        yield Stage(program.door, token, pids, query, program.folder)
+        yield Stage(program.door, token, pids, query, program.folder, program.run)
 
 
 @contextmanager
@@ -134,7 +141,8 @@ def embedded(app: Path) -> Iterator[Stage]:
         wait_ready(program.door, "/readyz", process, program.folder)
         [file] = program.folder.rglob("*.db")
         query = ledger.sqlite(file)
-        yield Stage(program.door, token, {"web": process.pid}, query, program.folder)
+        pids = {"web": process.pid}
+        yield Stage(program.door, token, pids, query, program.folder, program.run)
 
 
 @contextmanager

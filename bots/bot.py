@@ -10,7 +10,7 @@ from functools import partial
 
 from bots.commands import find_command, show
 from bots.language import parse
-from bots.notices import Notices, refuse
+from bots.notices import Notices, code, foreign, refuse
 from bots.people import way_in
 from bots.turn import Answer, Desk, Once, Open, Refusal, Submit, Turn
 from bots.words import LANGUAGES, choose, say
@@ -20,7 +20,7 @@ from core.chat import Abilities, Message, Reply
 from core.errors import NotFound, SkadiError, Unavailable
 from core.jobs import Jobs
 from core.messages import Messages, message_key
-from core.model import Account, Clock, Identity
+from core.model import Account, Clock, Identity, is_id
 
 
 @dataclass(slots=True)
@@ -78,6 +78,8 @@ class Bot:
             return await self._answer(turn, partial(command.run, self._desk, turn))
         if turn.account is None:
             return await self._hint(turn)
+        if turn.message.clicked and not await self._was_asked(turn, turn.account):
+            return await self._refuse(turn, Refusal("AskedAnother"))
         if isinstance(command, Submit):
             return await self._submit(turn, command, turn.account)
         return await self._answer(turn, partial(command.run, self._desk, turn, turn.account))
@@ -88,14 +90,16 @@ class Bot:
         adapter = message.thread.adapter
         platform = self._platforms[adapter]
         identity, account = await self._recognize(message, platform)
+        key = message_key(adapter, message.sender_id, message.key)
         return Turn(
             message=replace(message, thread=message.thread.spoken(message.locale)),
             said=parse(message.text),
             platform=platform,
             abilities=self._abilities[adapter],
             language=choose(account.language if account else "", message.locale),
-            key=message_key(adapter, message.sender_id, message.key),
+            key=key,
             now=self._clock(),
+            job_key=message_key(adapter, "", message.clicked) if message.clicked else key,
             account=account,
             identity=identity,
             requested_by=message.requested_by or (f"identity:{identity.id}" if identity else ""),
@@ -116,6 +120,12 @@ class Bot:
         except NotFound:
             return None, None
 
+    async def _was_asked(self, turn: Turn, account: Account) -> bool:
+        """Whether the question whose button was clicked was put to this account."""
+        message = turn.message
+        asked = await self._messages.asked(message.thread, message.clicked)
+        return not asked or account.id in asked
+
     # What is answered.
 
     async def _hint(self, turn: Turn) -> Reply | None:
@@ -132,7 +142,18 @@ class Bot:
             raise
         except SkadiError as error:
             return await self._refuse(turn, error)
-        return with_remarks(turn, show(self._desk, turn, job)) if turn.told else None
+        if turn.told:
+            return with_remarks(turn, show(self._desk, turn, job))
+        return await self._say_chosen(turn) if turn.message.clicked else None
+
+    async def _say_chosen(self, turn: Turn) -> Reply | None:
+        """The job has a post of its own; the one that was clicked says who made it, once."""
+        adapter, clicked = turn.message.thread.adapter, turn.message.clicked
+
+        async def deed() -> Answer:
+            return None
+
+        return await self._answer(replace(turn, key=message_key(adapter, "chosen", clicked)), deed)
 
     async def _refuse(self, turn: Turn, error: SkadiError) -> Reply | None:
         """Said once: a repeat that would go through by now finds what was said."""
@@ -148,7 +169,7 @@ class Bot:
         if answered:
             return answered.reply if turn.message.patience > 0 else None
         try:
-            answer = await deed()
+            answer = settle(turn, await deed())
         except Unavailable:
             raise
         except SkadiError as error:
@@ -173,6 +194,31 @@ class Bot:
             return turn.account.id
         identity = await self._accounts.identity(turn.platform, turn.message.sender_id)
         return identity.account_id if identity else None
+
+
+def settle(turn: Turn, answer: Answer) -> Answer:
+    """In the place of the question, where that was a post to be clicked once."""
+    if not turn.message.clicked:
+        return answer
+    if isinstance(answer, Once):
+        return Once(in_place(turn, answer.reply), in_place(turn, answer.kept))
+    return in_place(turn, answer or chosen(turn))
+
+
+def in_place(turn: Turn, reply: Reply) -> Reply:
+    return reply if reply.private else replace(reply, replaces=turn.message.clicked)
+
+
+def chosen(turn: Turn) -> Reply:
+    """Who decided, and what."""
+    message = turn.message
+    who = foreign(message.sender_name, 60) or code(message.sender_id)
+    return turn.say("chosen", who=who, command=code(shortened(message.text)))
+
+
+def shortened(command: str) -> str:
+    """Ids by their ends, as people see them everywhere."""
+    return " ".join(word[-4:] if is_id(word) else word for word in command.split(" "))
 
 
 def with_remarks(turn: Turn, reply: Reply) -> Reply:

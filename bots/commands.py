@@ -16,8 +16,11 @@ from bots.turn import Command, Desk, Linked, Open, Refusal, Submit, Turn
 from bots.words import LANGUAGES, verb_word
 from core.chat import Reply
 from core.errors import NotFound
+from core.messages import message_key
 from core.model import Account, Agent, Job
 
+ONE_CLICK = timedelta(seconds=10)
+"""So long clicks on one button count as one."""
 RECENT = 10
 """Jobs that status shows of all, and of an agent."""
 
@@ -79,7 +82,7 @@ async def submit(
         requested_by=turn.requested_by,
         thread=turn.message.thread,
         delay=delay,
-        key=turn.key,
+        key=turn.job_key,
         told=turn.told,
     )
 
@@ -93,9 +96,24 @@ async def again(desk: Desk, turn: Turn, account: Account) -> Job:
         job.id,
         requested_by=turn.requested_by,
         thread=turn.message.thread,
-        key=turn.key,
+        key=await key_of_again(desk, turn, account, job),
         told=turn.told,
     )
+
+
+async def key_of_again(desk: Desk, turn: Turn, account: Account, job: Job) -> str:
+    """A button says the whole id. Who clicks it twice, or with somebody else at the same moment,
+    means one job."""
+    if turn.message.clicked or turn.rest != job.id:
+        return turn.job_key
+    thread, clicked_at = turn.message.thread, turn.message.sent_at
+    moment = int(clicked_at.timestamp() // ONE_CLICK.total_seconds())
+    before, this = (
+        message_key(thread.adapter, job.id, f"{thread.channel_id}/{thread.thread_id}/{each}")
+        for each in (moment - 1, moment)
+    )
+    made = await desk.jobs.known(account.id, before)
+    return before if made and clicked_at - made.created_at < ONE_CLICK else this
 
 
 # Verbs about jobs and agents.

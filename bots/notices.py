@@ -163,11 +163,14 @@ class Notices:
 
     def _actions(self, job: Job, language: str) -> Sequence[Action]:
         """By the whole id: another job may end in the same characters."""
+        actions = []
         if is_stoppable(job):
-            return (Action(say(language, "button.cancel"), f"cancel {job.id}", "danger"),)
+            actions.append(Action(say(language, "button.cancel"), f"cancel {job.id}", "danger"))
         if job.status in FINAL:
-            return (Action(say(language, "button.again"), f"again {job.id}"),)
-        return ()
+            actions.append(Action(say(language, "button.again"), f"again {job.id}"))
+        if job.result:
+            actions.append(Action(say(language, "button.log"), f"log {job.id}"))
+        return tuple(actions)
 
     def job_line(self, job: Job, *, language: str, now: datetime, tag: str = "") -> str:
         """One line of a list. `tag`: as much of the id as tells it from the others there."""

@@ -31,7 +31,9 @@ async def refuse_misspelt(desk: Desk, turn: Turn, agent: Agent, command: str) ->
     )
     if turn.rest == command:  # what is to start later is typed again
         word = turn.said.word
-        refusal.actions = [Action(one_line(each, 40), f"{word} {each}") for each in meant]
+        refusal.actions = [
+            Action(one_line(each, 40), f"{word} {each}", once=True) for each in meant
+        ]
     raise refusal
 
 

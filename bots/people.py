@@ -35,7 +35,7 @@ async def link(desk: Desk, turn: Turn) -> Reply:
         given, turn.platform, message.sender_id, message.sender_name
     )
     account = await desk.accounts.get(identity.account_id)
-    await desk.accounts.first_home(account.id, message.thread, f"identity:{identity.id}")
+    await desk.accounts.first_home(account.id, turn.room, f"identity:{identity.id}")
     return greet(turn, account)
 
 
@@ -75,5 +75,5 @@ async def whoami(desk: Desk, turn: Turn) -> Reply:
 
 
 async def home(desk: Desk, turn: Turn, account: Account) -> Reply:
-    await desk.accounts.set_home(account.id, turn.message.thread, turn.requested_by)
+    await desk.accounts.set_home(account.id, turn.room, turn.requested_by)
     return turn.say("home.set", account=foreign(account.name))

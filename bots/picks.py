@@ -73,7 +73,7 @@ def which(desk: Desk, turn: Turn, jobs: Sequence[Job]) -> Refusal:
     ]
     if len(jobs) > OFFERED:
         lines.append(turn.words("and_more", n=len(jobs) - OFFERED))
-    actions = [Action(f"{verb} {ends[job.id]}", f"{verb} {job.id}") for job in offered]
+    actions = [Action(f"{verb} {ends[job.id]}", f"{verb} {job.id}", once=True) for job in offered]
     question = Refusal("WhichJob", usage=verb, jobs="\n".join(lines))
     question.actions = actions
     return question

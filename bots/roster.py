@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 from bots.language import fold, plain, split_word
 from bots.notices import agent_line, code, spell
@@ -10,10 +11,13 @@ from bots.offers import about_agent
 from bots.picks import find_agent
 from bots.turn import Answer, Desk, Once, Refusal, Turn
 from core.chat import Action, Reply
-from core.model import ACTIVE, UNFINISHED, Account, Agent, Job
+from core.errors import NotFound
+from core.model import ACTIVE, UNFINISHED, Account, Agent, Job, is_id
 
 LISTED = 20
 """Most agents that are named one by one, and most jobs."""
+OPERATOR = "python app.py agent add ACCOUNT NAME"
+"""How the operator makes an agent."""
 YES = frozenset({"yes", "y", "是", "确认", "确定"})
 
 
@@ -55,6 +59,8 @@ async def agent_lines(desk: Desk, turn: Turn, agents: Sequence[Agent]) -> list[s
 
 
 def no_agents(turn: Turn) -> Reply:
+    if is_kept(turn):
+        return turn.say("status.no_agents.operator", operator=code(OPERATOR))
     return turn.say("status.no_agents", add=typed(turn, "add", "web-1"))
 
 
@@ -96,10 +102,17 @@ async def rotate(desk: Desk, turn: Turn, account: Account, rest: str) -> Once:
 
 def refuse_to_show_tokens(turn: Turn) -> None:
     """Where no direct answer is taken, it would lie in the database until it is delivered."""
+    if is_kept(turn):
+        raise Refusal("TokenInChat", operator=OPERATOR)
     if not turn.message.private:
         raise Refusal("TokenInPublic")
     if turn.message.patience <= 0:
         raise Refusal("TokenInMail")
+
+
+def is_kept(turn: Turn) -> bool:
+    """Whether this is a chat whose answers are all delivered, and none of them given directly."""
+    return turn.message.patience <= 0 and turn.abilities.private_answers
 
 
 def with_token(turn: Turn, key: str, agent: Agent, **secrets: str) -> Once:
@@ -126,13 +139,21 @@ async def rename(desk: Desk, turn: Turn, account: Account, rest: str) -> Reply:
 async def remove(desk: Desk, turn: Turn, account: Account, rest: str) -> Reply:
     """Only on a second word, as it cannot be undone."""
     name, sure = split_word(rest)
-    agent = await find_agent(desk, account, named(turn, name))
+    agent = await find_asked_about(desk, account, named(turn, name))
     if not sure:
         return await ask_to_remove(desk, turn, account, agent)
     if fold(sure) not in YES:
         raise usage(turn)
     await desk.agents.remove(account.id, agent.id)
     return turn.say("agent.removed", name=code(agent.name))
+
+
+async def find_asked_about(desk: Desk, account: Account, word: str) -> Agent:
+    """By its id, as the button says it, so that nobody's agent of the same name is meant; else by name."""
+    if is_id(word):
+        with suppress(NotFound):
+            return await desk.agents.get(account.id, word)
+    return await find_agent(desk, account, word)
 
 
 async def ask_to_remove(desk: Desk, turn: Turn, account: Account, agent: Agent) -> Reply:
@@ -143,7 +164,8 @@ async def ask_to_remove(desk: Desk, turn: Turn, account: Account, agent: Agent) 
         *job_list(desk, turn, "agent.remove.active", jobs_in(jobs, ACTIVE)),
     ]
     question = turn.words("agent.remove", name=code(agent.name), confirm=code(confirm))
-    button = Action(turn.words("button.remove", name=agent.name), confirm, "danger")
+    click = turn.words("typed.remove", name=agent.id)
+    button = Action(turn.words("button.remove", name=agent.name), click, "danger", once=True)
     return turn.reply("\n".join([*lost, question]), actions=(button,))
 
 

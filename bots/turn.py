@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bots.language import Invocation
@@ -11,7 +11,7 @@ from bots.notices import Notices
 from bots.words import say
 from core.accounts import Accounts
 from core.agents import Agents
-from core.chat import Abilities, Action, Message, Reply
+from core.chat import Abilities, Action, Message, Reply, Thread
 from core.errors import Invalid
 from core.jobs import Jobs
 from core.model import Account, Identity, Job
@@ -38,7 +38,8 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """`key` is the message's own in the whole house; `account` is None for somebody we do not know,
+    """`key` is the message's own in the whole house, and `job_key` that of the one job which it may make:
+    the same for every click that a post is spent by. `account` is None for somebody we do not know,
     and `identity` also for who speaks by a token."""
 
     message: Message
@@ -48,6 +49,7 @@ class Turn:
     language: str
     key: str
     now: datetime
+    job_key: str
     account: Account | None = None
     identity: Identity | None = None
     requested_by: str = ""
@@ -55,6 +57,12 @@ class Turn:
     @property
     def rest(self) -> str:
         return self.said.rest
+
+    @property
+    def room(self) -> Thread:
+        """Where what belongs to no thread is told: the whole channel, if that can be."""
+        here = self.message.thread
+        return replace(here, thread_id="") if self.abilities.channels else here
 
     @property
     def told(self) -> bool:

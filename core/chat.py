@@ -28,6 +28,11 @@ class Thread:
     ref: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def root(self) -> str:
+        """The handle of the post that the thread hangs on, where threads hang on posts."""
+        return f"{self.channel_id}/{self.thread_id}" if self.thread_id else ""
+
+    @property
     def locale(self) -> str:
         return str(self.ref.get("locale") or "")
 
@@ -61,15 +66,20 @@ class Message:
     patience: float = 0.0
     remarks: Sequence[str] = ()
     """Codes of what the adapter left out (`attachments`, `rest`), for the bot to put into words."""
+    clicked: str = ""
+    """The handle of the post whose button this was, if that is spent by a click (`Action.once`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A button: what it says and the command that a click on it types."""
+    """A button: what it says and the command that a click on it types.
+
+    `once`: the post asks this one question, and is spent when it has been answered."""
 
     label: str
     command: str
     style: Literal["default", "primary", "danger"] = "default"
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,8 @@ class Abilities:
     `edits`: a post can be replaced. `accepts_after`: seconds after which a job that has not ended gets an
     acceptance of its own (None: the direct answer was the acceptance). `edit_pause`: fewest seconds
     between two edits of one post. `longest`: most characters of one text. `events`: it is told every
-    event of a job from `sent` on, each once and in order, and no words.
+    event of a job from `sent` on, each once and in order, and no words. `channels`: something can be
+    said in a channel beside its threads, so that a home is the whole channel.
     """
 
     edits: bool = False
@@ -116,6 +127,7 @@ class Abilities:
     files: bool = False
     private_answers: bool = False
     threads: bool = False
+    channels: bool = False
     longest: int = 4000
     edit_pause: float = 0.0
     accepts_after: float | None = None
@@ -206,7 +218,8 @@ class Adapter(Protocol):
     async def send(self, reply: Reply) -> str | None:
         """Deliver; return a handle by which the post can be replaced, where the platform has them.
 
-        Raises DeliveryError only."""
+        Where a thread can hang on a post, its handle is that thread's `root`. Raises DeliveryError
+        only."""
 
     async def close(self) -> None: ...
 

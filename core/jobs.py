@@ -205,6 +205,7 @@ class Jobs:
         return await self._store.jobs.ending_in(account_id, tail, 5)
 
     async def in_thread(self, account_id: str, thread: Thread) -> Sequence[Job]:
+        """Newest first: what was asked for there, and what is told by the post that it hangs on."""
         return await self._store.jobs.in_thread(account_id, thread, 20)
 
     async def recent(

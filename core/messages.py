@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from core.broker import Broker
-from core.chat import Reply
+from core.chat import Reply, Thread
 from core.errors import Unavailable
 from core.events import answer_news
 from core.model import Clock, utc_now
@@ -27,6 +27,7 @@ class Answered:
 class Messages:
     def __init__(self, store: Store, broker: Broker, *, clock: Clock = utc_now) -> None:
         self._store = store.messages
+        self._deliveries = store.deliveries
         self._broker = broker
         self._clock = clock
 
@@ -38,6 +39,10 @@ class Messages:
         if not finished:
             raise Unavailable("The same message is being answered right now.")
         return Answered(reply)
+
+    async def asked(self, thread: Thread, handle: str) -> frozenset[str]:
+        """The accounts to which a post there was addressed; none where that is not known."""
+        return await self._deliveries.owners_of_post(thread.adapter, thread.channel_id, handle)
 
     async def finish(
         self, key: str, account_id: str | None, reply: Reply | None, *, deliver: bool

@@ -7,7 +7,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 LONGEST_TAIL = 1500
 """Characters of its output that the post of a running job shows."""
 MOST_SIZES = 50_000
+ORDER_KEPT = timedelta(hours=2)
+"""So long others wait behind a delivery that does not get through; a platform may be away for an hour."""
 WORTH_A_CALL = ACTIVE | FINAL
 """What a place is told that takes events: a job's way from the moment an agent has it."""
 
@@ -73,6 +75,18 @@ class Saying:
     ended_at: datetime | None = None
 
 
+@dataclass(slots=True)
+class Queue:
+    """Behind a delivery that is tried again later waits what came after it for the same thread: so that
+    nobody reads that an agent is back before that it was gone. `until`: then nobody waits any more;
+    `overdue_at`: if it was not tried by then, another process has taken it."""
+
+    head: str
+    until: datetime
+    overdue_at: datetime
+    behind: set[str] = field(default_factory=set)
+
+
 class Notifier:
     def __init__(
         self,
@@ -98,6 +112,8 @@ class Notifier:
         self._at_work = False
         self._leaving = False
         self._resting: dict[str, asyncio.TimerHandle] = {}
+        self._queues: dict[str, Queue] = {}
+        """By lane."""
         self._output = Output(store)
         self._sizes: dict[str, int] = {}
         """Bytes of output that are shown, by delivery."""
@@ -128,29 +144,35 @@ class Notifier:
         """Hints may be lost; what is due stands in the database."""
         while True:
             try:
-                # Those that wait in a slow lane are due as well, and must not hide the others.
-                limit = self._patience.brings + len(self._waiting)
-                await self._enqueue(await self._store.deliveries.due(self._clock(), limit))
+                await self._enqueue(await self._due())
             except Unavailable as error:
                 log.warning("The notifier waits: %s", error)
             await asyncio.sleep(self._patience.look)
 
     async def tell_due(self) -> None:
         """One look, told to the end."""
-        await self._enqueue(await self._store.deliveries.due(self._clock(), self._patience.brings))
+        await self._enqueue(await self._due())
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def _due(self) -> Sequence[str]:
+        """In the order in which they were made: what failed is due later than what came after it."""
+        await self._check_queues()
+        # Those that wait for others are due as well, and must not hide the rest.
+        queued = sum(len(queue.behind) for queue in self._queues.values())
+        limit = self._patience.brings + len(self._waiting) + queued
+        return sorted(await self._store.deliveries.due(self._clock(), limit))
 
     async def _enqueue(self, delivery_ids: Iterable[str]) -> None:
         for delivery_id in delivery_ids:
             if delivery_id in self._waiting:
                 continue
-            if thread := await self._store.deliveries.target(delivery_id):
-                self._join(thread_key(thread), delivery_id)
+            if delivery := await self._store.deliveries.get(delivery_id):
+                self._join(thread_key(delivery.thread), delivery_id)
 
     def _join(self, lane: str, delivery_id: str) -> None:
         """One lane a target, so that a slow one holds up nobody else and order is kept within it."""
-        if delivery_id in self._waiting:
+        if delivery_id in self._waiting or self._queues_up(lane, delivery_id):
             return
         self._waiting.add(delivery_id)
         if lane in self._lanes:
@@ -166,7 +188,8 @@ class Notifier:
         try:
             while waiting and not self._leaving:
                 self._waiting.discard(delivery_id := waiting.popleft())
-                await self._tell(lane, delivery_id)
+                if not self._queues_up(lane, delivery_id):
+                    await self._tell(lane, delivery_id)
         except Unavailable as error:
             log.warning("A delivery waits: %s", error)
         except Exception:
@@ -174,6 +197,44 @@ class Notifier:
         finally:
             self._waiting.difference_update(waiting)
             del self._lanes[lane]
+
+    def _queues_up(self, lane: str, delivery_id: str) -> bool:
+        """Whether it has to wait behind one that is tried again later."""
+        queue = self._queues.get(lane)
+        if queue is None or delivery_id <= queue.head:
+            return False
+        if self._clock() >= queue.until:
+            del self._queues[lane]
+            return False
+        queue.behind.add(delivery_id)
+        return True
+
+    async def _check_queues(self) -> None:
+        """Nobody waits behind what another process has told or given up."""
+        now = self._clock()
+        for lane, queue in list(self._queues.items()):
+            if now >= queue.until or (
+                now >= queue.overdue_at and not await self._store.deliveries.is_failing(queue.head)
+            ):
+                self._queues.pop(lane, None)
+
+    def _lead(self, delivery: Delivery, again_at: datetime) -> None:
+        """What comes after it waits."""
+        lane = thread_key(delivery.thread)
+        until = (delivery.failing_since or self._clock()) + ORDER_KEPT
+        queue = self._queues.get(lane)
+        if queue is None or delivery.id <= queue.head:
+            behind = queue.behind if queue else set()
+            overdue_at = again_at + self._patience.lease
+            self._queues[lane] = Queue(delivery.id, until, overdue_at, behind)
+
+    def _let_pass(self, delivery: Delivery) -> None:
+        lane = thread_key(delivery.thread) if self._queues else ""
+        queue = self._queues.get(lane)
+        if queue and queue.head == delivery.id:
+            del self._queues[lane]
+            for delivery_id in sorted(queue.behind):
+                self._join(lane, delivery_id)
 
     async def _tell(self, lane: str, delivery_id: str) -> None:
         """Say what is new until they know all there is, or a try fails, or the post must rest."""
@@ -222,6 +283,7 @@ class Notifier:
         except Exception as error:
             log.exception("Delivery %s could not be made.", delivery.id)
             return await self._fail(delivery, DeliveryError(repr(error)[:200], permanent=False))
+        self._let_pass(delivery)
         if saying.reply:
             self._remember(delivery, saying)
             self._count(delivery, saying)
@@ -260,6 +322,10 @@ class Notifier:
             # What happens next waits behind what failed, and must not hurry it.
             rests_until = again_at
         await self._store.deliveries.failed(delivery, str(error), now, again_at, rests_until)
+        if again_at is None or not self._is_waited_for(delivery, error):
+            self._let_pass(delivery)
+        else:
+            self._lead(delivery, again_at)
         DELIVERY_TRIES.add(delivery.thread.adapter, "failed" if again_at else "dead")
         log.log(
             logging.INFO if again_at else logging.WARNING,
@@ -271,6 +337,15 @@ class Notifier:
             error,
         )
         return True
+
+    def _is_waited_for(self, delivery: Delivery, error: DeliveryError) -> bool:
+        """An answer in a channel begins a thread of its own: what is wrong with it concerns no other,
+        unless the platform asked us to wait. News of an account keep their order there."""
+        adapter = self._adapters.get(delivery.thread.adapter)
+        begins = adapter is not None and adapter.abilities.channels and not delivery.event_id
+        if begins and not delivery.thread.thread_id:
+            return error.retry_after is not None
+        return not self._takes_events(delivery)
 
     def _takes_events(self, delivery: Delivery) -> bool:
         adapter = self._adapters.get(delivery.thread.adapter)

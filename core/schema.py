@@ -257,6 +257,7 @@ deliveries = Table(
     Column("due_at", Moment, nullable=True),
     Index("deliveries_due", "due_at"),
     Index("deliveries_in_state", "state", "id"),
+    Index("deliveries_of_post", "handle"),
 )
 
 messages = Table(

@@ -67,7 +67,9 @@ SENTENCES = {
     # Buttons.
     "button.cancel": "Cancel",
     "button.again": "Again",
+    "button.log": "Log",
     "button.remove": "Remove {name}",
+    "chosen": "{who} chose {command}.",
     # An agent as one line, and how it is.
     "line.agent": "- {name}: {state}",
     "line.agent.remark": "- {name}: {state} ({remark})",
@@ -90,6 +92,7 @@ SENTENCES = {
     "status.jobs": "**Jobs**",
     "status.no_agents": "You have no agents yet. {add}, said to me in a private conversation,"
     " makes one.",
+    "status.no_agents.operator": "You have no agents yet. The operator makes one: {operator}",
     "status.no_jobs": "No jobs yet. {example} starts one.",
     "log.none": "No output.",
     "log.none_yet": "No output yet.",
@@ -161,6 +164,19 @@ SENTENCES = {
     "remark.rest": "Only the command was read; the rest of your message was ignored.",
     "remark.brake": "This address has had as many answers as it gets in an hour; "
     "the others come later.",
+    # Of an adapter's own.
+    "remark.unkept": "I cannot say whether that reached me. If nothing answers it within a minute,"
+    " please say it again.",
+    "remark.guest": "I do not work for guests of this workspace. Ask one of its members.",
+    "remark.stranger": "I work for the people of my own workspace only.",
+    "remark.uninstalled": "I am not installed in this workspace any more. Whoever looks after its apps"
+    " can install me again.",
+    "remark.installed": "I am installed. To begin, tell me `help` in a direct message.",
+    "remark.install_declined": "Nothing was installed, as you wished.",
+    "remark.install_refused": "This workspace may not install me. Ask the operator to allow it.",
+    "remark.install_stale": "This page is out of date, or was opened in another browser. Please begin"
+    " again.",
+    "remark.install_failed": "The installation did not work. Please begin again.",
 }
 
 REFUSALS = {
@@ -274,6 +290,10 @@ REFUSALS = {
         "A token would stay in a mailbox, so I do not send it here and nothing was done. Ask me in"
         " a private chat, or the operator of this server.",
     ),
+    "TokenInChat": (
+        "A token would be kept until it is delivered here, so I do not send it and nothing was done."
+        " The operator makes one: {operator}",
+    ),
     "CodeInPublic": (
         "Others could read that code here, so it is void now. Ask the operator for a new one and"
         " send it to me in a private conversation.",
@@ -293,6 +313,7 @@ REFUSALS = {
         "A token speaks for you here, so there is no link to make or undo. The operator can revoke"
         " the token.",
     ),
+    "AskedAnother": ("That question was put to another account, so nothing was done.",),
     "NoJobHere": ("No job was started here. Name one: {usage}\n`status` lists the latest.",),
     "ShortId": ("{job} is too short: I need the last four characters of a job's id at least.",),
     "WhichJob": ("Which one? Say {usage} with one of these:\n{jobs}",),

@@ -66,7 +66,9 @@ SENTENCES = {
     # Buttons.
     "button.cancel": "取消",
     "button.again": "再来一次",
+    "button.log": "日志",
     "button.remove": "删除 {name}",
+    "chosen": "{who} 选择了 {command}。",
     # An agent as one line, and how it is.
     "line.agent": "- {name}：{state}",
     "line.agent.remark": "- {name}：{state}（{remark}）",
@@ -88,6 +90,7 @@ SENTENCES = {
     "status.agents": "**Agent**",
     "status.jobs": "**任务**",
     "status.no_agents": "你还没有 Agent。在私聊里对我说 {add} 就能添加一个。",
+    "status.no_agents.operator": "你还没有 Agent。可以请管理员生成：{operator}",
     "status.no_jobs": "还没有任务。发送 {example} 就能开始一个。",
     "log.none": "没有输出。",
     "log.none_yet": "还没有输出。",
@@ -150,6 +153,16 @@ SENTENCES = {
     "remark.attachments": "附件已忽略。",
     "remark.rest": "只读取了命令，其余内容已忽略。",
     "remark.brake": "此地址一小时内的回复已达上限，其余回复稍后发送。",
+    # 适配器自己的话。
+    "remark.unkept": "无法确定这条消息是否已收到。如果一分钟内没有回应，请再说一次。",
+    "remark.guest": "我不为此工作区的访客服务。请找一位正式成员。",
+    "remark.stranger": "我只为自己工作区的人服务。",
+    "remark.uninstalled": "此工作区已不再安装我。管理应用的人可以重新安装。",
+    "remark.installed": "安装完成。请在私信中对我说 `帮助` 开始使用。",
+    "remark.install_declined": "已按你的意思取消，没有安装任何东西。",
+    "remark.install_refused": "此工作区不允许安装我。请让操作员放行。",
+    "remark.install_stale": "此页面已过期，或是在另一个浏览器中打开的。请重新开始。",
+    "remark.install_failed": "安装没有成功。请重新开始。",
 }
 
 REFUSALS = {
@@ -244,6 +257,9 @@ REFUSALS = {
     "TokenInMail": (
         "令牌会留在邮箱里，所以我不在这里发送，什么也没有做。请在私聊里再说一次，或者找管理员。",
     ),
+    "TokenInChat": (
+        "令牌送达这里之前会被保存下来，所以我不在这里发送，什么也没有做。可以请管理员生成：{operator}",
+    ),
     "CodeInPublic": (
         "其他人可能已经看到这个绑定码，所以它已作废。请向管理员要一个新的，在私聊里发给我。",
     ),
@@ -256,6 +272,7 @@ REFUSALS = {
         "你在这里已经代表另一个账号。请先发送 `解绑`，再向管理员要一个新的绑定码。",
     ),
     "TokenSpeaks": ("你在这里凭令牌说话，不需要绑定，也无法解绑。管理员可以吊销令牌。",),
+    "AskedAnother": ("这个问题是问另一个账号的，所以什么也没有做。",),
     "NoJobHere": ("这里没有开始过任务。请指明一个：{usage}\n发送 `状态` 查看最近的任务。",),
     "ShortId": ("{job} 太短：至少需要任务编号的最后四位。",),
     "WhichJob": ("是哪一个？请发送 {usage}，从下面选一个：\n{jobs}",),

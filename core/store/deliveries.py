@@ -137,15 +137,27 @@ class DeliveryStore:
             until: datetime | None = (await connection.execute(resting)).scalar()
         return until
 
-    async def target(self, delivery_id: str) -> Thread | None:
+    async def is_failing(self, delivery_id: str) -> bool:
+        """Whether it did not get through and is still tried."""
         delivery = await self.get(delivery_id)
-        return delivery.thread if delivery else None
+        return bool(delivery and delivery.state == "open" and delivery.failing_since)
 
     async def get(self, delivery_id: str) -> Delivery | None:
         query = select(deliveries).where(deliveries.c.id == delivery_id)
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).first()
         return to_delivery(row) if row else None
+
+    async def owners_of_post(self, adapter: str, channel_id: str, handle: str) -> frozenset[str]:
+        """The accounts that were told something by it."""
+        query = select(deliveries.c.account_id).where(
+            deliveries.c.handle == handle,
+            deliveries.c.adapter == adapter,
+            deliveries.c.channel_id == channel_id,
+        )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query)
+            return frozenset(row.account_id for row in rows if row.account_id)
 
     async def reply(self, delivery_id: str) -> Reply | None:
         """The words of a delivery that carries an answer made already."""

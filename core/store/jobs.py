@@ -79,10 +79,24 @@ class JobStore:
         return await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
 
     async def in_thread(self, account_id: str, thread: Thread, limit: int) -> Sequence[Job]:
+        """Newest first, those that came from there, and the one whose post the thread hangs on."""
         query = WHOLE.where(
             jobs.c.thread_key == thread_key(thread), jobs.c.account_id == account_id
         )
-        return await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
+        found = await self._read(query.order_by(jobs.c.id.desc()).limit(limit))
+        told = await self._told_by(account_id, thread) if thread.root else ()
+        both = {job.id: job for job in (*found, *told)}
+        return sorted(both.values(), key=lambda job: job.id, reverse=True)[:limit]
+
+    async def _told_by(self, account_id: str, thread: Thread) -> Sequence[Job]:
+        """By the post at the root of the thread."""
+        deliveries = schema.deliveries
+        query = WHOLE.join(deliveries, deliveries.c.job_id == jobs.c.id).where(
+            deliveries.c.handle == thread.root,
+            deliveries.c.adapter == thread.adapter,
+            jobs.c.account_id == account_id,
+        )
+        return await self._read(query)
 
     async def recent(self, account_id: str, agent_id: str | None, limit: int) -> Sequence[Job]:
         query = WHOLE.where(jobs.c.account_id == account_id)

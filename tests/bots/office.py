@@ -20,7 +20,7 @@ from core.notifier import Notifier
 from tests.clock import Clock
 from tests.house import House, open_house
 
-SLACK = Abilities(edits=True, buttons=True, private_answers=True, threads=True)
+SLACK = Abilities(edits=True, buttons=True, private_answers=True, threads=True, channels=True)
 WECHAT = Abilities(longest=2000)
 MAIL = Abilities(files=True, threads=True, accepts_after=10.0)
 PATIENCE = {"slack": 3.0, "wechat": 5.0, "mail": 0.0}

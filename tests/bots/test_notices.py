@@ -256,6 +256,28 @@ def test_buttons_type_the_verb_that_fits(status: str, buttons: list[tuple[str, s
     assert [(action.label, action.command) for action in reply.actions] == buttons
 
 
+@pytest.mark.parametrize(
+    ("status", "labels"),
+    [
+        ("running", ["Log"]),
+        ("succeeded", ["Again", "Log"]),
+        ("failed", ["Again", "Log"]),
+        ("queuing", ["Cancel"]),
+    ],
+)
+def test_what_was_said_is_a_click_away(status: str, labels: list[str]) -> None:
+    said = "" if status == "queuing" else "up 3 days"
+    shown = Notices().job(
+        job(status, result=said), THREAD, language="en", abilities=BUTTONS, now=START
+    )
+    assert [action.label for action in shown.actions] == labels
+    chinese = Notices().job(
+        job(status, result=said), THREAD, language="zh", abilities=BUTTONS, now=START
+    )
+    assert (chinese.actions[-1].label == "日志") == bool(said)
+    assert not any(action.once for action in shown.actions)
+
+
 def test_a_long_command_is_named_by_its_beginning() -> None:
     text = told(job("queuing", command="echo one\necho   two\n" + "x" * 4000), START)
     assert text.startswith("**Queuing**: `echo one echo two xxx")

@@ -249,11 +249,11 @@ async def test_home_is_where_it_was_last_said(ada: Person, ben: Person, web: Mac
         "This is now the home of the account Ada's servers."
     )
     await ada.office.agents.say(web.agent, "info", "Backup done.")
-    assert (await ada.reads())[-1] == "`web-1`: Backup done."
+    assert (await ada.elsewhere().reads())[-1] == "`web-1`: Backup done."
     await ben.says("主页")
     await ada.office.agents.say(web.agent, "info", "Backup done again.")
     assert (await ben.reads())[-1] == "`web-1`: Backup done again."
-    assert "again" not in (await ada.reads())[-1]
+    assert "again" not in (await ada.elsewhere().reads())[-1]
 
 
 # When we fail
@@ -311,3 +311,17 @@ async def test_what_an_account_is_set_to_comes_first(office: Office) -> None:
 async def test_linking_greets_in_the_language_of_the_platform(office: Office) -> None:
     cleo = office.person("Cleo", locale="zh-CN")
     assert (await cleo.hears(f"link {await code_for(office)}")).startswith("绑定成功。")
+
+
+async def test_a_home_is_the_whole_channel_where_there_are_threads(
+    ada: Person, office: Office, web: Machine
+) -> None:
+    await ada.hears("home")
+    home = await office.house.accounts.home(office.account.id)
+    assert home is not None
+    assert (home.channel_id, home.thread_id) == ("C1", "")
+    dan = await office.link(office.person("Dan", "mail").elsewhere("dan@example.org", "t1"))
+    await dan.hears("home", patience=5)
+    home = await office.house.accounts.home(office.account.id)
+    assert home is not None
+    assert home.thread_id == "t1", "a mail cannot be written into no thread"

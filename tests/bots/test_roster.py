@@ -85,6 +85,29 @@ async def test_a_token_is_not_sent_by_mail(office: Office) -> None:
     assert await office.agents.list(office.account.id) == []
 
 
+@pytest.mark.parametrize("private", [True, False])
+async def test_where_it_would_have_to_be_kept_a_token_is_not_sent(
+    ada: Person, web: Machine, private: bool
+) -> None:
+    for text in ("agent add db-1", "agent rotate web-1", "agent line web-1"):
+        await ada.says(text, patience=0.0, private=private)
+        answer = (await ada.sees())[-1]
+        assert answer.text == (
+            "A token would be kept until it is delivered here, so I do not send it and nothing was"
+            " done. The operator makes one: `python app.py agent add ACCOUNT NAME`"
+        )
+        assert answer.private is not private
+    assert await ada.office.agents.authenticate(web.token)
+
+
+async def test_who_has_no_agent_is_told_a_way_that_works_there(ada: Person) -> None:
+    for locale, words in (("en", "The operator makes one:"), ("zh", "可以请管理员生成：")):
+        await ada.says("agent", patience=0.0, locale=locale)
+        answer = (await ada.reads())[-1]
+        assert words in answer
+        assert "`python app.py agent add ACCOUNT NAME`" in answer
+
+
 async def test_a_new_token_kills_the_old_one(alone: Person, web: Machine) -> None:
     text = await alone.hears("agent rotate web-1")
     assert (await alone.office.agents.authenticate(token_in(text))).name == "web-1"

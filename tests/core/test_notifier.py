@@ -463,6 +463,23 @@ class TestSeveral:
             stuck.set()
             await eventually(lambda: said_at_least(platform, 7))
 
+    async def test_an_answer_in_a_channel_holds_up_no_other(self, house: House) -> None:
+        """Each begins a thread of its own."""
+        platform = Platform(Abilities(edits=True, threads=True, channels=True))
+        platform.troubles = [DeliveryError("away", permanent=False)]
+        notifier = open_notifier(house, platform)
+        for _ in range(3):
+            await add(house, Thread("chat", "C"))
+            await notifier.tell_due()
+        assert platform.texts == ["queuing", "queuing"]
+        await house.messages.begin("k")
+        await house.messages.finish("k", "ada", Reply(Thread("chat", "C"), "help"), deliver=True)
+        await notifier.tell_due()
+        assert platform.texts[-1] == "help"
+        house.clock.move(minutes=1)
+        await notifier.tell_due()
+        assert platform.texts[-1] == "queuing"
+
     async def test_who_leaves_ends_what_is_in_hand_and_leaves_the_rest_to_others(
         self, house: House
     ) -> None:
