@@ -140,6 +140,8 @@ class Post:
             known = error.error in UNSHOWABLE | CLOSED | NOBODY | LOOSE
             raise DeliveryError(f"Slack said {error.error}.", permanent=known) from error
         except Exception as error:
+            # Tried again like an outage, but it may be a fault of ours that somebody should see.
+            log.warning("a reply to Slack failed in a way nobody thought of", exc_info=True)
             raise DeliveryError(f"Slack: {type(error).__name__}", permanent=False) from error
 
     async def close(self) -> None:

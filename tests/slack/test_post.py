@@ -49,10 +49,13 @@ class Book:
         self.notes[key] = (json.dumps(value), seconds and self._now() + seconds)
 
     async def add(self, key: str, amount: int, seconds: float) -> int:
-        raise NotImplementedError
+        known: int = await self.get(key) or 0
+        until = self.notes[key][1] if known else self._now() + seconds
+        self.notes[key] = (json.dumps(known + amount), until)
+        return known + amount
 
     async def once(self, key: str, seconds: float) -> bool:
-        raise NotImplementedError
+        return await self.add(key, 1, seconds) == 1
 
 
 @dataclass(frozen=True)
